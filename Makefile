@@ -1,0 +1,56 @@
+# make demo   sets everything up and outlines a real lesion on a real CT
+# make test   sets everything up and passes the tests
+# make help   lists the other commands
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+endif
+RUN := $(BIN)/python
+# the import path of whoever calls must not shadow what is tested
+unexport PYTHONPATH
+
+DEMO ?= sts_003_ct
+
+.PHONY: help venv demo test test-all check unit format wheel clean
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+
+venv: ## create or update .venv; ends at once when nothing changed
+	@$(PYTHON) scripts/bootstrap.py $(VENV)
+
+demo: venv ## outline a lesion on a real CT; the files go to out/
+	@mkdir -p out
+	$(RUN) -m edgeflow_med segment sample_data/$(DEMO)/series --prompts sample_data/$(DEMO).clicks.json --propagate \
+		--output out/lesion.dcm --output out/lesion.nii.gz --report out/report.json --picture out/lesion.png
+
+test: venv test-deps check ## style, types, import contracts, the fast tests, the wheel in a fresh environment
+	$(RUN) -m pytest -m "not slow and not gpu"
+
+test-all: venv test-deps check ## the same with the slow tests, and those for a GPU
+	$(RUN) -m pytest
+
+# Debian packages that some tests need: installed only for root on Debian, elsewhere those tests skip and name the command.
+.PHONY: test-deps
+test-deps:
+	@if [ -f /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then scripts/test-deps || echo "Without them some tests skip."; fi
+
+check: venv ## style, types and import contracts alone
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+	$(BIN)/lint-imports --no-logo
+
+format: venv ## put all Python files into the project's form
+	$(RUN) -m ruff format
+	$(RUN) -m ruff check --fix
+
+wheel: venv ## build the wheel into dist/
+	$(RUN) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+clean: ## remove what the commands made, except .venv
+	rm -rf out dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
