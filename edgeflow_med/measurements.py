@@ -1,0 +1,151 @@
+"""What a report says about a lesion: its volume, and its diameters on a slice.
+
+Diameters follow RECIST 1.1 (Eisenhauer et al., Eur. J. Cancer 45:228, 2009): the longest diameter on any slice of a
+plane, and on the same slice the longest one perpendicular to it. Each connected piece of a slice is measured by itself;
+the slice's diameter is that of its longest piece.
+
+The outline runs halfway between pixel centres inside and outside, so a single pixel is one pixel long and wide, and a
+row of n pixels n. A diameter is measured across the outline's convex hull: where the outline is concave it may leave the
+lesion, as a ruler laid from tip to tip does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import ConvexHull
+
+from edgeflow_med.errors import GeometryError
+from edgeflow_med.volume import Plane, Volume
+
+Mask = NDArray[np.bool_]
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Diameters:
+    """The longest diameter on one slice and the longest one perpendicular to it.
+
+    Attributes:
+        axis: The index axis (0 = k, 1 = j, 2 = i) that steps through the slices.
+        slice: Number of the slice along ``axis``.
+        longest_mm: Length of the longest diameter.
+        perpendicular_mm: Length of the perpendicular one.
+        longest_ends: Its two ends, fractional voxel indices (k, j, i).
+        perpendicular_ends: The other's two ends.
+    """
+
+    axis: int
+    slice: int
+    longest_mm: float
+    perpendicular_mm: float
+    longest_ends: tuple[Point, Point]
+    perpendicular_ends: tuple[Point, Point]
+
+
+def volume_ml(mask: Mask, volume: Volume) -> float:
+    """Volume of a mask in millilitres; right for anisotropic and sheared grids.
+
+    Raises:
+        GeometryError: The mask is not on the volume's grid.
+    """
+    _check(mask, volume)
+    return int(mask.sum()) * volume.voxel_ml
+
+
+def slice_diameters(mask: Mask, volume: Volume, plane: Plane | str | None = None) -> tuple[Diameters, ...]:
+    """The diameters on every slice that the mask touches, in the order of the slices.
+
+    Args:
+        mask: ``(K, J, I)`` on the grid of ``volume``.
+        volume: Gives the affine.
+        plane: Anatomical plane of the slices; None for the one in which the scan was acquired (axis k).
+
+    Raises:
+        GeometryError: The mask is not on the volume's grid.
+    """
+    _check(mask, volume)
+    axis = 0 if plane is None else volume.axis(plane)
+    rows, columns = (a for a in range(3) if a != axis)
+    # An orthonormal frame of the slice's plane: mm = frame @ (row, column), exact for sheared grids too.
+    frame: NDArray[np.float64] = np.asarray(np.linalg.qr(volume.affine[:3, [rows, columns]], mode="r"))
+    slices = np.moveaxis(mask, axis, 0)
+    found = []
+    for number in np.flatnonzero(slices.any(axis=(1, 2))):
+        longest, perpendicular = _slice_diameters(slices[number], frame)
+        lengths = [float(np.linalg.norm(frame @ (line[1] - line[0]))) for line in (longest, perpendicular)]
+        ends = [_indices(line, axis, int(number)) for line in (longest, perpendicular)]
+        found.append(Diameters(axis, int(number), lengths[0], lengths[1], ends[0], ends[1]))
+    return tuple(found)
+
+
+def longest_diameters(mask: Mask, volume: Volume, plane: Plane | str | None = None) -> Diameters | None:
+    """The diameters on the slice with the longest one; None for an empty mask. Arguments as :func:`slice_diameters`."""
+    return max(slice_diameters(mask, volume, plane), key=lambda d: d.longest_mm, default=None)
+
+
+def _indices(line: NDArray[np.float64], axis: int, number: int) -> tuple[Point, Point]:
+    """Ends ``(2, 2)`` on a slice -> voxel indices (k, j, i)."""
+    (k0, j0, i0), (k1, j1, i1) = np.insert(line, axis, number, axis=1).tolist()
+    return (k0, j0, i0), (k1, j1, i1)
+
+
+def _slice_diameters(mask: Mask, frame: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ends of the longest diameter and of the perpendicular one on a slice: two arrays ``(2, 2)`` of (row, column)."""
+    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    best: tuple[float, NDArray[np.float64], NDArray[np.float64]] | None = None
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        corners = _outline_points(labels[box] == number) + (box[0].start, box[1].start)
+        points = corners @ frame.T
+        hull = points[ConvexHull(points).vertices]
+        gaps = np.linalg.norm(hull[:, None] - hull[None], axis=-1)
+        first, second = np.unravel_index(int(gaps.argmax()), gaps.shape)
+        if best is None or gaps[first, second] > best[0]:
+            best = gaps[first, second], hull[[first, second]], hull
+    assert best is not None  # the caller passes slices with pixels only
+    _, longest, hull = best
+    lines = longest, _perpendicular(hull, longest)
+    inverse = np.linalg.inv(frame)
+    return lines[0] @ inverse.T, lines[1] @ inverse.T
+
+
+def _outline_points(piece: Mask) -> NDArray[np.float64]:
+    """Points ``(P, 2)`` (row, column) whose convex hull is that of the piece's outline.
+
+    Each pixel contributes the middles of its four sides; only the first and last pixel of a row can be on the hull.
+    """
+    rows = np.flatnonzero(piece.any(axis=1))
+    first = piece[rows].argmax(axis=1)
+    last = piece.shape[1] - 1 - piece[rows, ::-1].argmax(axis=1)
+    ends = np.concatenate([np.stack([rows, first], axis=1), np.stack([rows, last], axis=1)])
+    sides = np.array([(-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5)])
+    return (ends[:, None] + sides[None]).reshape(-1, 2)
+
+
+def _perpendicular(hull: NDArray[np.float64], line: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ends ``(2, 2)`` of the hull's longest chord perpendicular to ``line``, both in mm.
+
+    The width of a convex polygon across a direction is concave and linear between vertices, so it peaks at a vertex.
+    """
+    along = (line[1] - line[0]) / np.linalg.norm(line[1] - line[0])
+    across = np.array([-along[1], along[0]])
+    x, y = (hull - line[0]) @ along, (hull - line[0]) @ across
+    start, end = int(x.argmin()), int(x.argmax())
+    sides = []
+    for step in (1, -1):  # the two ways round the hull from one end of the line to the other
+        count = (step * (end - start)) % len(hull) + 1
+        chain = (start + step * np.arange(count)) % len(hull)
+        sides.append(np.interp(x, x[chain], y[chain]))
+    widest = int(np.abs(sides[0] - sides[1]).argmax())
+    return np.stack([line[0] + x[widest] * along + side[widest] * across for side in sides])
+
+
+def _check(mask: Mask, volume: Volume) -> None:
+    if mask.shape != volume.shape or mask.dtype != np.bool_:
+        raise GeometryError(
+            f"A {mask.dtype} mask of shape {mask.shape} does not fit the volume of shape {volume.shape}; "
+            "give a bool mask on the volume's grid."
+        )
