@@ -1,0 +1,289 @@
+"""One training sample: a crop, its target, a starting state and the reader's first prompts.
+
+Three situations are drawn, as they occur in use: a first prompt on an empty slice, the correction of an imperfect mask,
+and propagation from the neighbouring slice (whose structure may have ended).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from monai.transforms import (
+    Compose,
+    RandAdjustContrast,
+    RandBiasField,
+    RandGaussianNoise,
+    RandGaussianSmooth,
+    RandHistogramShift,
+)
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch.utils.data import Dataset
+
+from edgeflow_med.predictors.base import Stroke
+from edgeflow_med.predictors.crop import Crop, draw_prompts
+from edgeflow_med.training.cases import Case
+from edgeflow_med.windows import CT_PRESETS, automatic_window
+
+Mask = NDArray[np.bool_]
+Slice = tuple[Case, int, int]
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """How samples are drawn; shares are probabilities.
+
+    Attributes:
+        size: Side of the crop at the network.
+        propagate_share: Samples that start from the neighbouring slice.
+        correct_share: Samples that start from a corrupted mask.
+        pseudo_share: Samples of a case with class-free objects that use one.
+        scribble_share: First prompts that are scribbles.
+        extent: Smallest and largest ratio of the target's extent to the crop's side.
+        weights: Relative weight of data sets that should not count 1.
+    """
+
+    size: int = 192
+    propagate_share: float = 0.25
+    correct_share: float = 0.2
+    pseudo_share: float = 0.25
+    scribble_share: float = 0.2
+    extent: tuple[float, float] = (0.12, 0.85)
+    weights: dict[str, float] = field(default_factory=dict)
+
+
+def boundary(mask: Mask, radius: int = 1) -> Mask:
+    """Pixels within ``radius`` of the outline on either side: ``(..., H, W)`` bool."""
+    outer = ndimage.binary_dilation(mask, iterations=radius)
+    return outer & ~ndimage.binary_erosion(mask, iterations=radius, border_value=1)
+
+
+class Samples(Dataset[dict[str, torch.Tensor]]):
+    """An endless-enough stream of samples; sample ``n`` depends on the seed and ``n`` alone.
+
+    Each item holds float32 tensors: ``image (1, S, S)`` in [0, 1], ``target (1, S, S)``, ``previous (2, S, S)`` mask and
+    edge, ``guidance (2, S, S)`` positive and negative.
+    """
+
+    def __init__(self, cases: Sequence[Case], config: SampleConfig, length: int, seed: int) -> None:
+        self.config, self.length, self.seed = config, length, seed
+        self.slices: dict[str, list[Slice]] = {}
+        for case in cases:
+            for axis in case.axes:
+                other = tuple(a for a in range(3) if a != axis)
+                labelled = set(np.flatnonzero((case.labels > 0).any(axis=other)).tolist())
+                labelled |= {k for a, k in case.objects if a == axis}
+                self.slices.setdefault(case.dataset, []).extend((case, axis, k) for k in sorted(labelled))
+        self.slices = {name: slices for name, slices in self.slices.items() if slices}
+        self.names = sorted(self.slices)
+        weights = np.array([config.weights.get(name, 1.0) for name in self.names])
+        self.probabilities = weights / weights.sum()
+        self.augment = Compose(
+            [
+                RandBiasField(prob=0.2, coeff_range=(0.0, 0.3)),
+                RandAdjustContrast(prob=0.4, gamma=(0.6, 1.7)),
+                RandHistogramShift(prob=0.15, num_control_points=6),
+                RandGaussianSmooth(sigma_x=(0.3, 1.2), sigma_y=(0.3, 1.2), prob=0.15),
+                RandGaussianNoise(prob=0.3, std=0.05),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, n: int) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng((self.seed, n))
+        self.augment.set_random_state(seed=int(rng.integers(2**31)))
+        while (sample := self._draw(rng)) is None:
+            pass
+        return sample
+
+    def _draw(self, rng: np.random.Generator) -> dict[str, torch.Tensor] | None:
+        name = self.names[rng.choice(len(self.names), p=self.probabilities)]
+        case, axis, k = self.slices[name][rng.integers(len(self.slices[name]))]
+        target, neighbour = pick_target(case, axis, k, self.config, rng)
+        seen = target if target.any() else neighbour
+        if seen is None or seen.sum() < 12:
+            return None
+        crop = draw_crop(seen, plane_spacing(case, axis), self.config, rng)
+        image = window_slice(case, np.take(case.image, k, axis), rng)
+        turn = int(rng.integers(8))
+        patch = orient(crop.extract(image), turn)
+        patch = np.asarray(self.augment(patch[None])).clip(0, 1)
+        wanted = orient(crop.extract(target) >= 0.5, turn)
+        previous = np.zeros((2, *wanted.shape), np.float32)
+        strokes: list[Stroke] = []
+        if neighbour is not None:
+            previous = state_of(corrupt(orient(crop.extract(neighbour) >= 0.5, turn), rng, mild=True), rng)
+        elif rng.random() < self.config.correct_share:
+            previous = state_of(corrupt(wanted, rng, mild=False), rng)
+        if neighbour is None or rng.random() < 0.15:
+            strokes = first_prompts(wanted, previous[0] >= 0.5, self.config, rng)
+        identity = Crop((-0.5, -0.5), (1.0, 1.0), self.config.size, wanted.shape)  # type: ignore[arg-type]
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(patch, np.float32)),
+            "target": torch.from_numpy(wanted[None].astype(np.float32)),
+            "previous": torch.from_numpy(previous),
+            "guidance": torch.from_numpy(draw_prompts(strokes, identity)),
+        }
+
+
+def plane_spacing(case: Case, axis: int) -> tuple[float, float]:
+    """Millimetres between rows and columns of a slice across ``axis``."""
+    first, second = (s for a, s in enumerate(case.spacing) if a != axis)
+    return first, second
+
+
+def pick_target(
+    case: Case, axis: int, k: int, config: SampleConfig, rng: np.random.Generator
+) -> tuple[Mask, Mask | None]:
+    """A structure on slice ``k`` and, for a propagation sample, the same structure one or two slices away.
+
+    In a propagation sample the target may be empty: the structure has ended.
+    """
+    objects = case.objects.get((axis, k))
+    labels = np.take(case.labels, k, axis)
+    values = np.unique(labels[labels > 0])
+    if objects and (len(values) == 0 or rng.random() < config.pseudo_share):
+        return objects[rng.integers(len(objects))], None
+    value = values[rng.integers(len(values))]
+    mask = labels == value
+    depth = case.labels.shape[axis]
+    if depth > 2 and rng.random() < config.propagate_share:
+        step = int(rng.choice([1, 1, 1, 2])) * int(rng.choice([-1, 1]))
+        if 0 <= k + step < depth:
+            # Half of the time look outwards, so that ends of structures are seen often enough.
+            neighbour = np.take(case.labels, k + step, axis) == value
+            if neighbour.any():
+                return mask, neighbour
+            return neighbour, mask
+    if rng.random() < 0.5:
+        parts, count = ndimage.label(mask)
+        if count > 1:
+            mask = parts == rng.integers(1, count + 1)
+    return mask, None
+
+
+def draw_crop(mask: Mask, spacing: tuple[float, float], config: SampleConfig, rng: np.random.Generator) -> Crop:
+    """A crop in which the target's longer side takes a random share of the side, log-uniform."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    finest = min(spacing)
+    height = (rows[-1] - rows[0] + 1) * spacing[0] / finest
+    width = (columns[-1] - columns[0] + 1) * spacing[1] / finest
+    low, high = np.log(config.extent)
+    side = max(height, width) / float(np.exp(rng.uniform(low, high)))
+    whole = max(mask.shape[0] * spacing[0], mask.shape[1] * spacing[1]) / finest
+    side = float(np.clip(side, 24, 1.15 * whole))
+    slack = max(0.0, side - max(height, width)) * 0.5 + 0.1 * max(height, width)
+    centre = ((rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2)
+    shift = rng.uniform(-slack, slack, 2) * finest / np.asarray(spacing)
+    return Crop.around((centre[0] + shift[0], centre[1] + shift[1]), side, config.size, mask.shape, spacing)  # type: ignore[arg-type]
+
+
+def window_slice(case: Case, values: NDArray[np.generic], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Windowed to [0, 1], the window jittered; for HU it is drawn around a preset."""
+    if case.hounsfield:
+        preset = CT_PRESETS["soft-tissue"] if rng.random() < 0.6 else list(CT_PRESETS.values())[rng.integers(len(CT_PRESETS))]
+        low, high = preset.low, preset.high
+    elif case.image.dtype == np.uint8:
+        low, high = 0.0, 255.0
+    else:
+        window = automatic_window(case.image)
+        low, high = window.low, window.high
+    spread = high - low
+    low += spread * rng.normal(0, 0.05)
+    high += spread * rng.normal(0, 0.1)
+    return np.clip((values.astype(np.float32) - low) / max(high - low, 0.2 * spread), 0, 1).astype(np.float32)
+
+
+def orient(image: NDArray[np.generic], turn: int) -> NDArray[np.generic]:
+    """One of the eight flips and quarter turns of a square."""
+    image = np.rot90(image, turn % 4)
+    return image[:, ::-1] if turn >= 4 else image
+
+
+def corrupt(mask: Mask, rng: np.random.Generator, *, mild: bool) -> Mask:
+    """A mask as a neighbour or an imperfect answer would be: shifted, bent, grown or shrunk, with parts missing or added."""
+    size = mask.shape[0]
+    extent = max(4.0, float(np.sqrt(mask.sum())))
+    strength = (0.04 if mild else 0.12) * extent
+    noise = ndimage.gaussian_filter(rng.normal(size=(2, *mask.shape)), (0, size / 12, size / 12))
+    noise *= strength / (np.abs(noise).max() + 1e-6)
+    shift = rng.normal(0, 0.4 * strength, 2)
+    grid = np.mgrid[:size, :size].astype(np.float64) + noise + shift[:, None, None]
+    bent = ndimage.map_coordinates(mask.astype(np.float32), grid, order=1) >= 0.5
+    if rng.random() < (0.3 if mild else 0.6):
+        distance = ndimage.distance_transform_edt(bent) - ndimage.distance_transform_edt(~bent)
+        bent = distance > rng.normal(0, 0.7 * strength)
+    if not mild:
+        for _ in range(int(rng.integers(0, 3))):
+            bent = _toggle_blob(bent, mask, extent, rng)
+    return bent
+
+
+def _toggle_blob(mask: Mask, near: Mask, extent: float, rng: np.random.Generator) -> Mask:
+    """Cut a disk out of the mask or add one to it, centred near the outline."""
+    candidates = np.argwhere(boundary(near, 2))
+    if len(candidates) == 0:
+        return mask
+    row, column = candidates[rng.integers(len(candidates))]
+    rows, columns = np.ogrid[: mask.shape[0], : mask.shape[1]]
+    radius = extent * rng.uniform(0.1, 0.4)
+    disk = (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
+    return mask & ~disk if rng.random() < 0.5 else mask | disk
+
+
+def state_of(mask: Mask, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A mask as the network would have answered it: soft probability and edge, ``(2, S, S)``."""
+    blur = rng.uniform(0.5, 1.5)
+    probability = ndimage.gaussian_filter(mask.astype(np.float32), blur)
+    edge = ndimage.gaussian_filter(boundary(mask).astype(np.float32), 0.6) * rng.uniform(0.5, 1.0)
+    return np.stack([probability, edge]).astype(np.float32)
+
+
+def first_prompts(wanted: Mask, current: Mask, config: SampleConfig, rng: np.random.Generator) -> list[Stroke]:
+    """What a reader would give first: on an empty slice inside the target, else where the mask is wrong."""
+    if wanted.any() and not current.any():
+        region = wanted
+        positive = True
+    else:
+        missing, excess = wanted & ~current, current & ~wanted
+        positive = bool(missing.sum() >= excess.sum())
+        region = missing if positive else excess
+    if not region.any():
+        return []
+    if rng.random() < config.scribble_share:
+        return [draw_scribble(region, positive, rng)]
+    strokes = [Stroke((draw_point(region, rng),), positive)]
+    if rng.random() < 0.15:
+        outside = ndimage.binary_dilation(wanted, iterations=12) & ~ndimage.binary_dilation(wanted, iterations=2)
+        if outside.any():
+            strokes.append(Stroke((draw_point(outside, rng),), positive=False))
+    return strokes
+
+
+def draw_point(region: Mask, rng: np.random.Generator) -> tuple[float, float]:
+    """A pixel drawn from the inner half of a region, half of the time its deepest one."""
+    depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    candidates = np.argwhere(depth >= depth.max() * (0.95 if rng.random() < 0.5 else 0.4))
+    row, column = candidates[rng.integers(len(candidates))]
+    return float(row), float(column)
+
+
+def draw_scribble(region: Mask, positive: bool, rng: np.random.Generator) -> Stroke:
+    """A stroke between a few points of a region, cut where it leaves the region."""
+    anchors = np.array([draw_point(region, rng) for _ in range(int(rng.integers(2, 5)))])
+    ends = np.argwhere(region)
+    anchors[-1] = ends[rng.integers(len(ends))]
+    dense = np.concatenate([np.linspace(a, b, 12) for a, b in zip(anchors, anchors[1:], strict=False)])
+    dense = dense + ndimage.gaussian_filter(rng.normal(0, 2.0, dense.shape), (2, 0))
+    inside = [
+        (float(r), float(c))
+        for r, c in dense
+        if 0 <= round(r) < region.shape[0] and 0 <= round(c) < region.shape[1] and region[round(r), round(c)]
+    ]
+    width = float(rng.uniform(3, 9))
+    return Stroke(tuple(inside or [draw_point(region, rng)]), positive, width)
