@@ -1,0 +1,303 @@
+"""The frames of DICOM images: every file's header is read, nothing is decoded.
+
+A frame is one slice's worth of pixels: a single-frame instance, or one frame of an enhanced multi-frame instance with
+its functional groups spread flat, so that the rest of the reader sees one kind of thing.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.errors import InvalidDicomError
+
+from edgeflow_med.errors import GeometryError, ReadError
+
+# Attributes that may tell apart several stacks that share positions, in the order in which they are tried.
+SPLITTERS = (
+    "StackID",
+    "EchoNumbers",
+    "EchoTime",
+    "EffectiveEchoTime",
+    "InversionTime",
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "DiffusionBValue",
+    "DiffusionGradientOrientation",
+    "TriggerTime",
+    "NominalCardiacTriggerDelayTime",
+    "AcquisitionNumber",
+    "ImageType",
+    "FrameType",
+    "ComplexImageComponent",
+    "ConvolutionKernel",
+    "ContrastBolusAgent",
+    "AcquisitionTime",
+    "AcquisitionDateTime",
+)
+_TAGS = (
+    *SPLITTERS,
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "StudyInstanceUID",
+    "SeriesDescription",
+    "SeriesNumber",
+    "InstanceNumber",
+    "Modality",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "BitsAllocated",
+    "PixelSpacing",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "SpacingBetweenSlices",
+    "SliceThickness",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+_FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+# Instances with rows and columns that are not images of the patient: segmentations, dose, parametric maps, deformations.
+_NOT_IMAGES = (
+    "1.2.840.10008.5.1.4.1.1.66",
+    "1.2.840.10008.5.1.4.1.1.481",
+    "1.2.840.10008.5.1.4.1.1.30",
+    "1.2.840.10008.5.1.4.1.1.11",
+)
+_MAGIC = (
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"GIF8", "a GIF picture"),
+    (b"BM", "a BMP picture"),
+    (b"%PDF", "a PDF document"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"NRRD", "an NRRD file"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One slice's worth of pixels in a file.
+
+    Attributes:
+        path: The file.
+        number: Zero-based frame within the file.
+        header: The attributes needed to group and place it, functional groups spread flat.
+    """
+
+    path: Path
+    number: int
+    header: Dataset = field(repr=False)
+
+    @cached_property
+    def position(self) -> NDArray[np.float64]:
+        """LPS mm of the centre of the first voxel."""
+        return self.numbers("ImagePositionPatient", 3)
+
+    @cached_property
+    def orientation(self) -> NDArray[np.float64]:
+        """``(2, 3)`` unit vectors in LPS: along a row (growing i) and along a column (growing j)."""
+        cosines = self.numbers("ImageOrientationPatient", 6).reshape(2, 3)
+        lengths = np.linalg.norm(cosines, axis=1)
+        if np.abs(lengths - 1).max() > 0.01 or abs(cosines[0] @ cosines[1]) > 0.01:
+            raise GeometryError(
+                f"{self.path.name}: ImageOrientationPatient {cosines.ravel().tolist()} is not two unit vectors."
+            )
+        return cosines / lengths[:, None]
+
+    @cached_property
+    def spacing(self) -> NDArray[np.float64]:
+        """Distance in mm between rows (along j), then between columns (along i)."""
+        spacing = self.numbers("PixelSpacing", 2)
+        if spacing.min() <= 0:
+            raise GeometryError(
+                f"{self.path.name}: PixelSpacing {spacing.tolist()} is not positive; its size is unknown."
+            )
+        return spacing
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.header.Rows), int(self.header.Columns)
+
+    def numbers(self, keyword: str, count: int) -> NDArray[np.float64]:
+        """The ``count`` decimal numbers of an attribute.
+
+        Raises:
+            GeometryError: It is missing, has another count, or is not made of finite numbers.
+        """
+        try:
+            value = self.header.get(keyword)
+            if value is None or value == "":
+                raise GeometryError(f"{self.path.name} has no {keyword}, so it cannot be placed in the patient.")
+            numbers = np.array([float(part) for part in np.atleast_1d(value)])
+        except (TypeError, ValueError) as error:
+            if isinstance(error, GeometryError):
+                raise
+            raise GeometryError(f"{self.path.name}: {keyword} is not made of decimal numbers ({error}).") from None
+        if numbers.size != count or not np.isfinite(numbers).all():
+            raise GeometryError(f"{self.path.name}: {keyword} should be {count} numbers, but is {numbers.tolist()}.")
+        return numbers
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What was found in a set of files.
+
+    Attributes:
+        frames: All image frames, in the order of the file names.
+        left_out: One line for each file that claims to be DICOM and could not be read.
+        files: How many files were looked at.
+    """
+
+    frames: tuple[Frame, ...]
+    left_out: tuple[str, ...]
+    files: int
+
+
+def files_under(paths: Iterable[Path]) -> Iterator[Path]:
+    """All regular files in ``paths``, folders walked through in the order of names, links to folders not followed."""
+    for path in paths:
+        if path.is_dir():
+            for folder, folders, names in os.walk(path):
+                folders.sort()
+                yield from (Path(folder, name) for name in sorted(names))
+        else:
+            yield path
+
+
+def scan(paths: Sequence[Path]) -> Scan:
+    """Read the headers of all DICOM images among files and folders.
+
+    Raises:
+        ReadError: ``paths`` is one file and not a DICOM image.
+    """
+    frames: list[Frame] = []
+    left_out: list[str] = []
+    count = 0
+    for path in files_under(paths):
+        count += 1
+        try:
+            frames += _frames_of(path)
+        except ReadError as error:
+            if len(paths) == 1 and path == paths[0]:
+                raise
+            if path.suffix.lower() in (".dcm", ".dicom", ".ima") or _has_preamble(path):
+                left_out.append(str(error))
+    return Scan(tuple(frames), tuple(left_out), count)
+
+
+def read_dataset(path: Path, **options: object) -> Dataset:
+    """Read a DICOM file, with or without its preamble and file meta information.
+
+    Raises:
+        ReadError: It is not DICOM, or broken.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # foreign files bend many small rules; what matters is checked by us
+            try:
+                return pydicom.dcmread(path, **options)  # type: ignore[arg-type]
+            except InvalidDicomError:
+                if not _starts_like_a_dataset(path):
+                    raise ReadError(
+                        f"{path.name} is not DICOM but {_kind(path)}; give DICOM, NIfTI, NRRD or MHA."
+                    ) from None
+                return pydicom.dcmread(path, force=True, **options)  # type: ignore[arg-type]
+    except ReadError:
+        raise
+    except OSError as error:
+        raise ReadError(f"Cannot read {path.name}: {error.strerror or error}.") from None
+    except Exception as error:  # pydicom raises whatever a broken file leads it into
+        raise ReadError(f"{path.name} is broken DICOM ({type(error).__name__}: {_one_line(error)}).") from None
+
+
+def spread(dataset: Dataset, number: int) -> Dataset:
+    """The attributes of one frame: an enhanced instance's functional groups laid flat over its own attributes.
+
+    Args:
+        dataset: A single-frame instance, returned as it is, or an enhanced multi-frame one.
+        number: Zero-based frame. It is recorded as ReferencedFrameNumber (one-based), as a reference to it would be.
+    """
+    if "PerFrameFunctionalGroupsSequence" not in dataset:
+        return dataset
+    flat = Dataset({tag: dataset._dict[tag] for tag in dataset.keys()})
+    for keyword in (*_FUNCTIONAL_GROUPS, "NumberOfFrames"):
+        flat.pop(keyword, None)
+    groups = [*dataset.get("SharedFunctionalGroupsSequence", []), dataset.PerFrameFunctionalGroupsSequence[number]]
+    for group in groups:
+        for element in group:
+            if element.VR == "SQ" and len(element.value) == 1:
+                flat.update(element.value[0])
+                for nested in element.value[0]:
+                    if nested.VR == "SQ" and nested.keyword == "DiffusionGradientDirectionSequence" and nested.value:
+                        flat.update(nested.value[0])
+    flat.ReferencedFrameNumber = number + 1
+    return flat
+
+
+def _frames_of(path: Path) -> list[Frame]:
+    header = read_dataset(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+    try:
+        if (
+            "Rows" not in header
+            or "Columns" not in header
+            or str(header.get("SOPClassUID", "")).startswith(_NOT_IMAGES)
+        ):
+            raise ReadError(f"{path.name} is DICOM but holds no image.")
+        count = int(header.get("NumberOfFrames") or 1)
+        if "PerFrameFunctionalGroupsSequence" in header:
+            if len(header.PerFrameFunctionalGroupsSequence) != count:
+                groups = len(header.PerFrameFunctionalGroupsSequence)
+                raise ReadError(f"{path.name} claims {count} frames but describes {groups}; it is broken.")
+            return [Frame(path, number, spread(header, number)) for number in range(count)]
+    except ReadError:
+        raise
+    except Exception as error:
+        raise ReadError(f"{path.name} is broken DICOM ({type(error).__name__}: {_one_line(error)}).") from None
+    return [Frame(path, number, header) for number in range(min(count, 1))]
+
+
+def _has_preamble(path: Path) -> bool:
+    return _head(path)[128:132] == b"DICM"
+
+
+def _starts_like_a_dataset(path: Path) -> bool:
+    """Whether a file without preamble begins with an element of group 0002 or 0008, as DICOM sets do."""
+    head = _head(path)
+    return (
+        len(head) > 8
+        and head[:4] in (b"\x02\x00\x00\x00", b"\x02\x00\x01\x00")
+        or head[:2] == b"\x08\x00"
+        and head[3:4] == b"\x00"
+    )
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(132)
+    except OSError:
+        return b""
+
+
+def _kind(path: Path) -> str:
+    head = _head(path)
+    if not head:
+        return "an empty file"
+    return next((kind for magic, kind in _MAGIC if head.startswith(magic)), "something else")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160]

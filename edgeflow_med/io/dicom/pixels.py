@@ -1,0 +1,140 @@
+"""Voxel values: decoded slice by slice, rescaled by each slice's own slope and intercept, checked to be complete."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.encaps import generate_frames
+from pydicom.pixels import apply_modality_lut, pixel_array
+from pydicom.pixels.utils import get_expected_length
+
+from edgeflow_med.errors import ReadError
+from edgeflow_med.io.dicom.frames import Frame, read_dataset, spread
+
+# The most voxels that one volume may have: 2 gigavoxels, 8 GB as float32. Checked before anything is allocated.
+MAX_VOXELS = 2**31
+
+
+def read_pixels(frames: Sequence[Frame]) -> tuple[NDArray[np.generic], tuple[Dataset, ...], list[str]]:
+    """Decode frames in their order.
+
+    Returns:
+        ``(K, J, I)`` int16 where every rescaled value is a whole number that fits, else float32; one header per slice
+        without pixels and private attributes; warnings.
+
+    Raises:
+        ReadError: A file that is truncated or cannot be decoded, by name.
+    """
+    rows, columns = frames[0].shape
+    if len(frames) * rows * columns > MAX_VOXELS:
+        raise ReadError(
+            f"The series claims {len(frames)} x {rows} x {columns} voxels, more than {MAX_VOXELS}; is it broken?"
+        )
+    array: NDArray[np.generic] = np.empty((len(frames), rows, columns), np.int16)
+    headers: list[Dataset | None] = [None] * len(frames)
+    notes: set[str] = set()
+    for k, values, header in _decoded(frames):
+        if values.shape != (rows, columns):
+            raise ReadError(f"{frames[k].path.name}: the pixels are {values.shape}, the header says {(rows, columns)}.")
+        values, note = _rescaled(values, header, frames[k].path)
+        notes |= note
+        if array.dtype == np.int16 and not _fits_int16(values):
+            array = array.astype(np.float32)
+        array[k] = values
+        headers[k] = header
+    return array, tuple(header for header in headers if header is not None), sorted(notes)
+
+
+def _decoded(frames: Sequence[Frame]) -> Iterator[tuple[int, NDArray[np.generic], Dataset]]:
+    """Yield ``(k, stored values, header)``; each file is read once, its frames one by one."""
+    numbered = sorted(enumerate(frames), key=lambda item: (str(item[1].path), item[1].number))
+    for path, group in groupby(numbered, key=lambda item: item[1].path):
+        dataset = read_dataset(path)
+        _check_complete(dataset, path)
+        members = list(group)
+        headers = _headers(dataset, [frame.number for _, frame in members])
+        for (k, frame), header in zip(members, headers, strict=True):
+            yield k, _decode(dataset, frame), header
+
+
+def _decode(dataset: Dataset, frame: Frame) -> NDArray[np.generic]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pixel_array(dataset, index=frame.number, raw=True)
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a decoder written in Rust panics with a BaseException
+        reason = " ".join(str(error).split())[:200]
+        raise ReadError(
+            f"{frame.path.name}: the pixels cannot be decoded ({type(error).__name__}: {reason})."
+        ) from None
+
+
+def _headers(dataset: Dataset, numbers: Sequence[int]) -> list[Dataset]:
+    """The headers of frames without pixels and without private attributes, which may hold anything."""
+    bare = Dataset(
+        {
+            tag: dataset._dict[tag]
+            for tag in dataset.keys()
+            if not tag.is_private and tag.group < 0x5000 or tag.group == 0x5200
+        }
+    )
+    bare.set_original_encoding(*dataset.original_encoding, dataset.original_character_set)
+    return [spread(bare, number) for number in numbers]
+
+
+def _check_complete(dataset: Dataset, path: Path) -> None:
+    """Refuse a file whose pixel data is missing, shorter than its header claims, or cut inside a compressed frame."""
+    data = dataset.get("PixelData")
+    if not data:
+        raise ReadError(f"{path.name} has no pixel data; it is truncated, or not an image.")
+    try:
+        if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+            expected = get_expected_length(dataset)
+            if len(data) < expected:
+                raise ReadError(f"{path.name} is truncated: {len(data)} bytes of pixels instead of {expected}.")
+            return
+        count = int(dataset.get("NumberOfFrames") or 1)
+        found = sum(1 for _ in generate_frames(data, number_of_frames=count))
+    except ReadError:
+        raise
+    except Exception as error:
+        raise ReadError(
+            f"{path.name}: the pixel data is broken or truncated ({' '.join(str(error).split())[:160]})."
+        ) from None
+    if found != count:
+        raise ReadError(f"{path.name} is truncated: {found} of {count} frames.")
+
+
+def _rescaled(values: NDArray[np.generic], header: Dataset, path: Path) -> tuple[NDArray[np.generic], set[str]]:
+    """Apply the modality LUT or slope and intercept (PS3.3 C.11.1) of one slice; Hounsfield units for CT."""
+    if header.get("ModalityLUTSequence"):
+        return np.asarray(apply_modality_lut(values, header)), set()
+    try:
+        slope = float(header.get("RescaleSlope", 1.0) if header.get("RescaleSlope", 1.0) is not None else 1.0)
+        intercept = float(header.get("RescaleIntercept") or 0.0)
+    except (TypeError, ValueError) as error:
+        raise ReadError(f"{path.name}: the rescale slope or intercept is not a number ({error}).") from None
+    notes: set[str] = set()
+    if "RescaleSlope" not in header and header.get("Modality") == "CT":
+        notes.add("The CT has no rescale slope, so its values may not be Hounsfield units.")
+    if slope == 0 or not np.isfinite([slope, intercept]).all():
+        notes.add(f"A rescale slope of {slope:g} was read as 1.")
+        slope = 1.0
+    if slope == 1 and intercept == 0:
+        return values, notes
+    if slope == int(slope) and intercept == int(intercept):
+        return values.astype(np.int64) * int(slope) + int(intercept), notes
+    return values.astype(np.float64) * slope + intercept, notes
+
+
+def _fits_int16(values: NDArray[np.generic]) -> bool:
+    limits = np.iinfo(np.int16)
+    return bool(np.issubdtype(values.dtype, np.integer) and values.min() >= limits.min and values.max() <= limits.max)

@@ -1,0 +1,176 @@
+"""Which frames belong together: series, and within them the stacks that each make one volume."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeflow_med.errors import GeometryError
+from edgeflow_med.io.dicom.frames import SPLITTERS, Frame, Scan
+from edgeflow_med.io.dicom.geometry import TOLERANCE_MM, along_normal
+
+ORIENTATION_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Frames of one series that share size, spacing and orientation, at most one at each position.
+
+    Attributes:
+        series_uid: Series Instance UID, empty if the files have none.
+        name: What ``series=`` accepts: the UID, with ``#1``, ``#2`` ... where a series holds several stacks.
+        what: What tells it from the other stacks of its series, e.g. ``"EchoNumbers 2"``.
+        frames: In no order yet.
+        localizer: Whether its headers call it a localizer.
+        warnings: One line each.
+    """
+
+    series_uid: str
+    name: str
+    what: str
+    frames: tuple[Frame, ...]
+    localizer: bool
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether it can be a volume at all: grey values with a place in the patient, not a localizer."""
+        header = self.frames[0].header
+        return not self.localizer and header.get("SamplesPerPixel", 1) == 1 and "ImagePositionPatient" in header
+
+
+def find_stacks(scan: Scan) -> list[Stack]:
+    """Group all frames of a scan into stacks, in the order of series number, then of file names."""
+    series: dict[str, list[Frame]] = defaultdict(list)
+    for frame in scan.frames:
+        # Files without a series UID are kept together by the folder that they lie in.
+        series[str(frame.header.get("SeriesInstanceUID") or f"folder {frame.path.parent.name}")].append(frame)
+    ordered = sorted(series.items(), key=lambda item: _number(item[1][0]))
+    return [stack for uid, frames in ordered for stack in _stacks_of(uid, frames)]
+
+
+def _stacks_of(uid: str, frames: list[Frame]) -> list[Stack]:
+    unique, copies = _drop_copies(frames)
+    notes = (f"{copies} file(s) are copies of others and were left out.",) if copies else ()
+    parts: list[tuple[str, list[Frame]]] = []
+    for what, group in _split_forms(unique):
+        parts += [(", ".join(filter(None, (what, inner))), part) for inner, part in _split_positions(group)]
+    shared = {word for what, _ in parts[:1] for word in what.split(", ")}
+    shared &= set.intersection(*(set(what.split(", ")) for what, _ in parts))
+    several = len(parts) > 1
+    return [
+        Stack(
+            series_uid="" if uid.startswith("folder ") else uid,
+            name=f"{uid}#{number}" if several else uid,
+            what=", ".join(word for word in what.split(", ") if word not in shared) if several else "",
+            frames=tuple(part),
+            localizer="localizer" in what.split(", "),
+            warnings=notes,
+        )
+        for number, (what, part) in enumerate(parts, 1)
+    ]
+
+
+def _drop_copies(frames: list[Frame]) -> tuple[list[Frame], int]:
+    """Leave out frames whose instance UID, frame number and position were seen before."""
+    seen: set[Hashable] = set()
+    unique: list[Frame] = []
+    for frame in frames:
+        uid = frame.header.get("SOPInstanceUID")
+        key = (str(uid), frame.number, str(frame.header.get("ImagePositionPatient")))
+        if uid and key in seen:
+            continue
+        seen.add(key)
+        unique.append(frame)
+    return unique, len(frames) - len(unique)
+
+
+def _split_forms(frames: list[Frame]) -> list[tuple[str, list[Frame]]]:
+    """Split by what all frames of one volume have in common: size, spacing, orientation, being a localizer or not."""
+    parts: list[tuple[str, list[Frame]]] = []
+    for what, group in _split_by(frames, _form):
+        clusters: list[list[Frame]] = []
+        for frame in group:
+            home = next((cluster for cluster in clusters if _same_plane(cluster[0], frame)), None)
+            if home is None:
+                clusters.append([frame])
+            else:
+                home.append(frame)
+        parts += [
+            (f"{what}, orientation {_rounded(cluster[0], 'ImageOrientationPatient', 3)}", cluster)
+            for cluster in clusters
+        ]
+    return parts
+
+
+def _form(frame: Frame) -> str:
+    words = [f"{frame.header.Rows} x {frame.header.Columns}", "spacing " + _rounded(frame, "PixelSpacing", 4)]
+    image_type = [str(part).upper() for part in np.atleast_1d(frame.header.get("ImageType") or "")]
+    if any(part in ("LOCALIZER", "SCOUT") for part in image_type):
+        words.append("localizer")
+    return ", ".join(words)
+
+
+def _same_plane(one: Frame, other: Frame) -> bool:
+    """Whether two orientations agree to 1e-3, wider than the jitter of real scanners; True if neither has one."""
+    try:
+        return bool(np.abs(one.orientation - other.orientation).max() < ORIENTATION_TOLERANCE)
+    except GeometryError:
+        return _rounded(one, "ImageOrientationPatient", 3) == _rounded(other, "ImageOrientationPatient", 3)
+
+
+def _rounded(frame: Frame, keyword: str, digits: int) -> str:
+    try:
+        values = np.atleast_1d(frame.header.get(keyword))
+        return "/".join(f"{round(float(value), digits) + 0.0:g}" for value in values)
+    except (TypeError, ValueError):
+        return "unknown"
+
+
+def _split_by(frames: list[Frame], key: Callable[[Frame], str]) -> list[tuple[str, list[Frame]]]:
+    groups: dict[str, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        groups[key(frame)].append(frame)
+    return list(groups.items())
+
+
+def _split_positions(frames: list[Frame]) -> list[tuple[str, list[Frame]]]:
+    """Split frames that share positions by the first attribute that tells them apart; leave them if none does."""
+    if _distinct(frames):
+        return [("", frames)]
+    for keyword in SPLITTERS:
+        groups = _split_by(frames, lambda frame, keyword=keyword: f"{keyword} {_text(frame, keyword)}")  # type: ignore[misc]
+        if 1 < len(groups) < len(frames) or len(groups) == len(frames) == 2:
+            parts = [
+                (f"{what}, {inner}".strip(", "), part)
+                for what, group in groups
+                for inner, part in _split_positions(group)
+            ]
+            if all(_distinct(part) for _, part in parts):
+                return parts
+    return [("", frames)]
+
+
+def _text(frame: Frame, keyword: str) -> str:
+    value = frame.header.get(keyword, "none")
+    return str(value).replace(", ", "/")
+
+
+def _distinct(frames: Sequence[Frame]) -> bool:
+    """Whether no two frames lie at one place; True if they have no place at all."""
+    if len(frames) < 2:
+        return True
+    try:
+        return bool(np.diff(np.sort(along_normal(frames))).min() > TOLERANCE_MM / 10)
+    except GeometryError:
+        return True
+
+
+def _number(frame: Frame) -> tuple[int, str]:
+    try:
+        return int(frame.header.get("SeriesNumber") or 0), str(frame.path)
+    except (TypeError, ValueError):
+        return 0, str(frame.path)

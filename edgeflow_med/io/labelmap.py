@@ -1,0 +1,113 @@
+"""Segments from label maps: NIfTI, NRRD, MHA, and 3D Slicer's ``.seg.nrrd`` with its names and codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeflow_med.errors import GeometryError, ReadError
+from edgeflow_med.segmentation import (
+    LESION,
+    MORPHOLOGICALLY_ABNORMAL,
+    PALETTE,
+    AlgorithmType,
+    Code,
+    Segment,
+    Segmentation,
+)
+from edgeflow_med.volume import Volume
+
+MAX_SEGMENTS = 255
+
+
+def read_labelmap(path: Path, volume: Volume) -> Segmentation:
+    """Read a label map onto the grid of ``volume``; each value but 0 is a segment, numbered anew from 1.
+
+    Raises:
+        ReadError: Broken, not a label map, or empty.
+        GeometryError: It lies on another grid.
+    """
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        from edgeflow_med.io.nifti import read_nifti
+
+        image = read_nifti(path)
+        layers, affine, keys = image.array[None], image.affine, {}
+    else:
+        from edgeflow_med.io.nrrd import read_itk_array
+
+        array, affine, keys = read_itk_array(path)
+        layers = np.moveaxis(array, -1, 0) if array.ndim == 4 else array[None]
+    if not volume.same_grid(affine, layers.shape[1:]):
+        raise GeometryError(
+            f"{path.name} lies on another grid than the volume (shape {layers.shape[1:]} against {volume.shape}, or another "
+            "place); resample it, or give the image that it was made on."
+        )
+    if not np.array_equal(layers, np.round(layers)) or layers.min() < 0:
+        raise ReadError(f"{path.name} is not a label map: its values are not whole numbers from 0 up.")
+    found = _described(layers, keys) or _by_value(layers)
+    if not 0 < len(found) <= MAX_SEGMENTS:
+        raise ReadError(f"{path.name} holds {len(found)} segments; give a label map with 1 to {MAX_SEGMENTS}.")
+    segments = tuple(_segment(number, own) for number, (own, _) in enumerate(found, 1))
+    return Segmentation(volume, segments, tuple(mask for _, mask in found))
+
+
+def _by_value(layers: NDArray[np.generic]) -> list[tuple[dict[str, str], NDArray[np.bool_]]]:
+    values = np.unique(layers).tolist()
+    if len(values) > MAX_SEGMENTS + 1:
+        return [({}, np.zeros(0, np.bool_))] * (len(values) - 1)
+    return [({"Name": f"Segment {int(v)}"}, (layers == v).any(axis=0)) for v in values if v != 0]
+
+
+def _described(layers: NDArray[np.generic], keys: dict[str, str]) -> list[tuple[dict[str, str], NDArray[np.bool_]]]:
+    """The segments that a Slicer file's keys describe."""
+    found = []
+    for index in range(MAX_SEGMENTS + 1):
+        prefix = f"Segment{index}_"
+        own = {key.removeprefix(prefix): value for key, value in keys.items() if key.startswith(prefix)}
+        if not own:
+            break
+        try:
+            layer, value = int(own.get("Layer", 0)), int(own["LabelValue"])
+            found.append((own, np.asarray(layers[layer] == value)))
+        except (KeyError, ValueError, IndexError):
+            raise ReadError(f"Segment {index} names no layer and label value of the file; it is broken.") from None
+    return found
+
+
+def _segment(number: int, keys: dict[str, str]) -> Segment:
+    tags = dict(part.split(":", 1) for part in keys.get("Tags", "").split("|") if ":" in part)
+    category, kind = _codes(tags.get("TerminologyEntry", ""))
+    algorithm = tags.get("DICOM.SegmentAlgorithmType", "")
+    known = algorithm in list(AlgorithmType)
+    return Segment(
+        number=number,
+        label=keys.get("Name") or f"Segment {number}",
+        category=category,
+        type=kind,
+        algorithm_type=AlgorithmType(algorithm) if known else AlgorithmType.SEMIAUTOMATIC,
+        algorithm_name=tags.get("DICOM.SegmentAlgorithmName", ""),
+        algorithm_version=tags.get("DICOM.SegmentAlgorithmVersion", ""),
+        tracking_uid=tags.get("DICOM.TrackingUID", ""),
+        colour=_colour(keys.get("Color", ""), number),
+    )
+
+
+def _codes(entry: str) -> tuple[Code, Code]:
+    """Category and type of a serialised Slicer terminology entry; a lesion if it has none."""
+    codes = []
+    for part in entry.split("~")[1:3]:
+        scheme, _, rest = part.partition("^")
+        value, _, meaning = rest.partition("^")
+        if value:
+            codes.append(Code(value, scheme, meaning))
+    return (codes[0], codes[1]) if len(codes) == 2 else (MORPHOLOGICALLY_ABNORMAL, LESION)
+
+
+def _colour(text: str, number: int) -> tuple[int, int, int]:
+    try:
+        red, green, blue = (round(float(part) * 255) for part in text.split())
+    except ValueError:
+        return PALETTE[(number - 1) % len(PALETTE)]
+    return red, green, blue

@@ -1,0 +1,165 @@
+"""NIfTI: images in, label maps out.
+
+NIfTI keeps (i, j, k) and RAS, we keep (k, j, i) and LPS; both conversions here are transpositions and sign flips, so a
+label map written for a NIfTI image has the shape and the affine of that image's own file.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeflow_med.errors import ReadError, WriteError
+from edgeflow_med.io.atomic import write_verified
+from edgeflow_med.segmentation import Segmentation
+from edgeflow_med.volume import Volume
+
+SUFFIXES = (".nii", ".nii.gz")
+_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_KJI = [2, 1, 0, 3]
+# How far apart the corners may be that sform and qform give, in mm, before it is worth a warning.
+_FORM_TOLERANCE_MM = 0.05
+_MM = {"meter": 1000.0, "micron": 0.001}
+
+
+def affine_to_nifti(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Index (k, j, i, 1) to LPS mm -> index (i, j, k, 1) to RAS mm; its own inverse up to naming."""
+    return (_RAS @ affine)[:, _KJI] + 0.0
+
+
+affine_from_nifti = affine_to_nifti
+
+
+def read_nifti(path: Path, *, modality: str | None = None) -> Volume:
+    """Read a three-dimensional NIfTI image.
+
+    Raises:
+        ReadError: Not NIfTI, truncated, not three-dimensional, or not made of real numbers.
+    """
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        image = nibabel.load(path)
+        if not isinstance(image, (nibabel.Nifti1Image, nibabel.Nifti1Pair)):
+            raise ReadError(f"{path.name} is not NIfTI, though its name says so; give a .nii or .nii.gz file.")
+        _check_form(path, image.shape, image.get_data_dtype())
+        data = np.asanyarray(image.dataobj)
+    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
+        if isinstance(error, ReadError):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise ReadError(f"Cannot read {path.name}: truncated or not NIfTI ({reason}).") from None
+    affine, notes = _affine(image)
+    array = data.reshape(data.shape[:3]).transpose(2, 1, 0)
+    if array.dtype.kind == "f":
+        array = array.astype(np.float32, copy=False)
+        broken = int(np.count_nonzero(~np.isfinite(array)))
+        if broken:
+            array = np.nan_to_num(array, nan=0.0, posinf=0.0, neginf=0.0)
+            notes.append(f"{broken} voxels are not numbers (NaN or infinite) and were read as 0.")
+    name = path.name.removesuffix(".gz").removesuffix(".nii")
+    return Volume(array, affine, modality=modality or "", name=name, warnings=tuple(notes))
+
+
+def write_nifti(segmentation: Segmentation, path: Path) -> None:
+    """Write a label map: uint8, 0 for background, else the segment number, on the grid of the volume.
+
+    Both geometry codes are 1 (scanner), so that readers that prefer the sform and readers that prefer the qform agree.
+    A sheared grid fits only the sform, so there the qform code is 0.
+
+    Raises:
+        WriteError: Overlapping segments, which one label map cannot hold, or a file that did not read back.
+    """
+    if segmentation.overlaps:
+        raise WriteError(
+            f"Cannot write {path}: segments overlap, which a label map cannot hold; give .dcm or .seg.nrrd."
+        )
+    labels = segmentation.labelmap()
+    affine = affine_to_nifti(segmentation.volume.affine)
+
+    def write(temporary: Path) -> None:
+        import nibabel
+
+        image = nibabel.Nifti1Image(labels.transpose(2, 1, 0), affine, dtype=np.uint8)
+        image.header.set_intent("label", name="segments")
+        image.header.set_xyzt_units("mm")
+        image.header["descrip"] = b"EdgeFlow-Med, not for clinical use"
+        image.set_sform(affine, code=1)
+        image.set_qform(affine, code=0 if _is_sheared(affine) else 1)
+        nibabel.save(image, temporary)
+
+    write_verified(path, write, lambda temporary: _verify(temporary, labels, segmentation.volume))
+
+
+def read_nifti_labels(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
+    """Label map ``(K, J, I)`` and its affine to LPS mm.
+
+    Raises:
+        ReadError: As `read_nifti`, or values that are not whole numbers.
+    """
+    image = read_nifti(path)
+    if image.array.dtype.kind == "f" and not np.array_equal(image.array, np.round(image.array)):
+        raise ReadError(f"{path.name} is not a label map: its values are not whole numbers.")
+    return image.array, image.affine
+
+
+def _check_form(path: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
+    if len(shape) < 3 or any(n != 1 for n in shape[3:]):
+        given = " x ".join(str(n) for n in shape)
+        raise ReadError(f"{path.name} is {given}, not one three-dimensional image; split it and give one part.")
+    if dtype.kind not in "iuf":
+        raise ReadError(f"{path.name} holds {dtype} values, not real numbers; give a CT or MR image.")
+
+
+def _affine(image: object) -> tuple[NDArray[np.float64], list[str]]:
+    """The affine to LPS mm by the sform, else the qform, and what is odd about it."""
+    import nibabel
+
+    assert isinstance(image, (nibabel.Nifti1Image, nibabel.Nifti1Pair))
+    header, notes = image.header, []
+    sform, qform = header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]
+    if sform is None and qform is None:
+        notes.append(
+            "The file does not say where the image lies (sform and qform codes are 0); only its spacing is used."
+        )
+    elif sform is not None and qform is not None and not _is_sheared(sform):
+        i, j, k = image.shape[:3]
+        corners = np.array([(a, b, c, 1) for a in (0, i - 1) for b in (0, j - 1) for c in (0, k - 1)])
+        apart = float(np.abs(corners @ (sform - qform).T).max())
+        if apart > _FORM_TOLERANCE_MM:
+            notes.append(f"sform and qform disagree by up to {apart:.3g} mm; the sform is used.")
+    affine = affine_from_nifti(np.asarray(image.affine, dtype=np.float64))
+    unit = header.get_xyzt_units()[0]
+    if unit in _MM:
+        affine[:3] *= _MM[unit]
+        notes.append(f"The file measures in {unit}s; converted to mm.")
+    return affine, notes
+
+
+def _is_sheared(affine: NDArray[np.float64]) -> bool:
+    """Whether the axes of a grid are not at right angles, so that a quaternion cannot hold it."""
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(np.abs(axes.T @ axes - np.eye(3)).max() > 1e-4)
+
+
+def _verify(path: Path, labels: NDArray[np.uint8], volume: Volume) -> None:
+    """Read back by SimpleITK, an independent implementation, and compare voxels and geometry."""
+    import SimpleITK
+
+    try:
+        image = SimpleITK.ReadImage(str(path))
+    except RuntimeError as error:
+        raise WriteError(f"The NIfTI file did not read back ({' '.join(str(error).split())[-160:]}).") from None
+    if not np.array_equal(SimpleITK.GetArrayFromImage(image), labels):
+        raise WriteError("The NIfTI file did not read back as written: voxels differ.")
+    if not _is_sheared(volume.affine):  # ITK drops a shear
+        affine = np.eye(4)
+        affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+        affine[:3, 3] = image.GetOrigin()
+        if not volume.same_grid(affine[:, _KJI], labels.shape):
+            raise WriteError("The NIfTI file did not read back as written: its geometry differs.")
