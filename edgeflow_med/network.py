@@ -24,6 +24,7 @@ HRNET_CHANNELS = sum(HRNET_W18)
 STEM_CHANNELS = 64
 LAYER1_CHANNELS = 256
 EDGE_HIDDEN = 48
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,19 @@ class EdgeFlowConfig:
         return asdict(self)
 
 
+def normalise(image: Tensor) -> Tensor:
+    """Grey ``(N, 1, H, W)`` in [0, 1] -> ImageNet-normalised ``(N, 3, H, W)``, as the trunk was pretrained."""
+    mean = torch.tensor(IMAGENET_MEAN, device=image.device).view(1, 3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, device=image.device).view(1, 3, 1, 1)
+    return (image - mean) / std
+
+
+def join_prompts(config: EdgeFlowConfig, previous: Tensor, guidance: Tensor) -> Tensor:
+    """Previous mask and edge ``(N, 2, H, W)`` and guidance ``(N, 2, H, W)`` -> prompts ``(N, P, H, W)``."""
+    kept = [previous[:, :1]] * config.previous_mask + [previous[:, 1:]] * config.previous_edge
+    return torch.cat([*kept, guidance], dim=1)
+
+
 class EdgeFlowOutput(NamedTuple):
     """What the network returns; every tensor holds logits of shape ``(N, 1, H, W)``."""
 
@@ -75,7 +89,9 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
 
 
-def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False) -> nn.Sequential:
+def conv_bn(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False
+) -> nn.Sequential:
     """Convolution that keeps the size (at stride 1), then batch norm."""
     conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs))
@@ -180,7 +196,9 @@ class HighResolutionModule(nn.Module):
             return nn.Identity()
         if source > target:
             return conv_bn(channels[source], channels[target], 1)
-        steps: list[nn.Module] = [conv_bn_relu(channels[source], channels[source], 3, 2) for _ in range(target - source - 1)]
+        steps: list[nn.Module] = [
+            conv_bn_relu(channels[source], channels[source], 3, 2) for _ in range(target - source - 1)
+        ]
         return nn.Sequential(*steps, conv_bn(channels[source], channels[target], 3, 2))
 
     def forward(self, xs: list[Tensor]) -> list[Tensor]:

@@ -38,7 +38,9 @@ class Scribble:
 
     def __post_init__(self) -> None:
         if len(self.points) < 2:
-            raise PromptError(f"A scribble needs at least two points, got {len(self.points)}; use a click for one point.")
+            raise PromptError(
+                f"A scribble needs at least two points, got {len(self.points)}; use a click for one point."
+            )
         if not 0 < self.width_mm < 1000:
             raise PromptError(f"Scribble width {self.width_mm:g} mm is not usable; give a few millimetres.")
 
@@ -56,7 +58,9 @@ def check_prompt(prompt: Prompt, volume: Volume, axis: int) -> int:
         if not volume.contains(point):
             kind = "Click" if isinstance(prompt, Click) else "Scribble point"
             given = "(" + ", ".join(f"{v:g}" for v in point) + ")"
-            raise PromptError(f"{kind} {given} lies outside the volume of shape {volume.shape}; give zero-based (k, j, i).")
+            raise PromptError(
+                f"{kind} {given} lies outside the volume of shape {volume.shape}; give zero-based (k, j, i)."
+            )
     slices = {round(point[axis]) for point in prompt.points}
     if len(slices) != 1:
         raise PromptError(
@@ -122,7 +126,8 @@ def parse_prompts(document: object, where: str = "prompts") -> PromptSet:
     assert isinstance(document, dict)  # the schema says so
     plane = document.get("plane")
     segments = tuple(
-        SegmentPrompts(entry["label"], tuple(_prompt(item) for item in entry["prompts"])) for entry in document["segments"]
+        SegmentPrompts(entry["label"], tuple(_prompt(item) for item in entry["prompts"]))
+        for entry in document["segments"]
     )
     return PromptSet(segments, Plane(plane) if plane else None)
 

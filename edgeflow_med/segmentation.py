@@ -83,7 +83,9 @@ class Segmentation:
 
     def __post_init__(self) -> None:
         if not self.segments or len(self.segments) != len(self.masks):
-            raise GeometryError(f"{len(self.segments)} segments but {len(self.masks)} masks; give one mask per segment.")
+            raise GeometryError(
+                f"{len(self.segments)} segments but {len(self.masks)} masks; give one mask per segment."
+            )
         if [s.number for s in self.segments] != list(range(1, len(self.segments) + 1)):
             raise GeometryError("Segments must be numbered 1, 2, 3, ... in order.")
         for segment, mask in zip(self.segments, self.masks, strict=True):

@@ -59,7 +59,9 @@ class Volume:
     def __post_init__(self) -> None:
         array, affine = np.asarray(self.array), np.asarray(self.affine, dtype=np.float64)
         if array.ndim != 3 or 0 in array.shape:
-            raise GeometryError(f"A volume needs three non-empty axes (k, j, i), got shape {array.shape}; give one scan.")
+            raise GeometryError(
+                f"A volume needs three non-empty axes (k, j, i), got shape {array.shape}; give one scan."
+            )
         if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
             raise GeometryError("The affine is not an invertible (4, 4) matrix; give index (k, j, i, 1) to LPS mm.")
         object.__setattr__(self, "array", array)
@@ -123,5 +125,7 @@ class Volume:
         """Whether another grid has this shape and its corners within ``tolerance_mm`` of this one's."""
         if tuple(shape) != self.shape:
             return False
-        corners = np.array([(k, j, i, 1) for k in (0, shape[0] - 1) for j in (0, shape[1] - 1) for i in (0, shape[2] - 1)])
+        corners = np.array(
+            [(k, j, i, 1) for k in (0, shape[0] - 1) for j in (0, shape[1] - 1) for i in (0, shape[2] - 1)]
+        )
         return bool(np.abs(corners @ (np.asarray(affine, dtype=np.float64) - self.affine).T).max() <= tolerance_mm)

@@ -23,12 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, EdgeFlowOutput
+from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, EdgeFlowOutput, join_prompts, normalise
 from edgeflow_med.predictors.crop import CLICK_RADIUS, stamp
 from edgeflow_med.training.cases import Case, is_validation, read_cases
 from edgeflow_med.training.samples import SampleConfig, Samples, boundary
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -72,19 +70,6 @@ class TrainConfig:
             samples["extent"] = tuple(samples["extent"])
         fields["samples"] = SampleConfig(**samples)
         return cls(**fields)
-
-
-def normalise(image: Tensor) -> Tensor:
-    """Grey ``(N, 1, H, W)`` in [0, 1] -> ImageNet-normalised ``(N, 3, H, W)``."""
-    mean = torch.tensor(IMAGENET_MEAN, device=image.device).view(1, 3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, device=image.device).view(1, 3, 1, 1)
-    return (image - mean) / std
-
-
-def join_prompts(config: EdgeFlowConfig, previous: Tensor, guidance: Tensor) -> Tensor:
-    """Previous mask and edge ``(N, 2, H, W)`` and guidance ``(N, 2, H, W)`` -> the network's prompt channels."""
-    kept = [previous[:, :1]] * config.previous_mask + [previous[:, 1:]] * config.previous_edge
-    return torch.cat([*kept, guidance], dim=1)
 
 
 def add_robot_clicks(guidance: Tensor, probability: Tensor, target: Tensor, rng: np.random.Generator) -> None:
@@ -164,7 +149,9 @@ class Trainer:
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
 
-    def train(self, batches: Iterator[dict[str, Tensor]], report_every: int = 50, save_every: float = 300.0) -> Iterator[dict[str, float]]:
+    def train(
+        self, batches: Iterator[dict[str, Tensor]], report_every: int = 50, save_every: float = 300.0
+    ) -> Iterator[dict[str, float]]:
         """Learn until the budget is used up; yields averaged losses every ``report_every`` steps."""
         sums: dict[str, float] = {}
         saved, began, count = time.monotonic(), time.monotonic(), 0
@@ -209,7 +196,7 @@ class Trainer:
         self.optimiser.step()
         self.step += 1
         self._average()
-        values = {k: float(v) for k, v in parts.items()}
+        values = {k: float(v.detach()) for k, v in parts.items()}
         guess = output.mask.detach() >= 0
         truth = target >= 0.5
         both, either = (guess & truth).sum((1, 2, 3)), (guess | truth).sum((1, 2, 3))
@@ -285,7 +272,9 @@ def run(config: TrainConfig, folder: Path, threads: int | None = None) -> None:
     training, _ = gather_cases(config)
     trainer = Trainer(config, folder)
     samples = Samples(training, config.samples, 10**9, seed=config.seed * 1000 + trainer.step)
-    loader = DataLoader(samples, config.batch, num_workers=config.workers, prefetch_factor=4 if config.workers else None)
+    loader = DataLoader(
+        samples, config.batch, num_workers=config.workers, prefetch_factor=4 if config.workers else None
+    )
     with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
         for report in trainer.train(iter(loader)):
             line = json.dumps({k: round(v, 4) for k, v in report.items()})

@@ -186,7 +186,11 @@ def draw_crop(mask: Mask, spacing: tuple[float, float], config: SampleConfig, rn
 def window_slice(case: Case, values: NDArray[np.generic], rng: np.random.Generator) -> NDArray[np.float32]:
     """Windowed to [0, 1], the window jittered; for HU it is drawn around a preset."""
     if case.hounsfield:
-        preset = CT_PRESETS["soft-tissue"] if rng.random() < 0.6 else list(CT_PRESETS.values())[rng.integers(len(CT_PRESETS))]
+        preset = (
+            CT_PRESETS["soft-tissue"]
+            if rng.random() < 0.6
+            else list(CT_PRESETS.values())[rng.integers(len(CT_PRESETS))]
+        )
         low, high = preset.low, preset.high
     elif case.image.dtype == np.uint8:
         low, high = 0.0, 255.0

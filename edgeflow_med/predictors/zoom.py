@@ -1,0 +1,151 @@
+"""Where the network looks: crop around what is known, answer, look again if the answer asks for another crop.
+
+Small lesions are seen at native resolution or magnified, large organs are seen whole. Everything here is numpy; a
+backend only answers one square.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeflow_med.predictors.base import Prediction, SliceRequest
+from edgeflow_med.predictors.crop import Crop, draw_prompts
+from edgeflow_med.predictors.obey import obey
+
+Square = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ZoomPolicy:
+    """How crops are chosen; lengths are in pixels of the slice's finer axis.
+
+    Attributes:
+        size: Side of the network's input.
+        first_side: Side of the crop at a first click, when nothing is known of the object's size.
+        expansion: Side of the crop over the longer side of the object, once it is known.
+        smallest_side: No crop is smaller.
+        tolerance: A first answer stands if the crop it asks for differs by less than this factor.
+    """
+
+    size: int = 256
+    first_side: float = 192.0
+    expansion: float = 1.8
+    smallest_side: float = 32.0
+    tolerance: float = 1.5
+
+
+class ZoomPredictor(ABC):
+    """A predictor that answers squares; this class turns slices into squares and back."""
+
+    def __init__(self, policy: ZoomPolicy | None = None) -> None:
+        self.policy = policy or ZoomPolicy()
+
+    @abstractmethod
+    def infer(self, image: Square, previous: Square, guidance: Square) -> tuple[Square, Square]:
+        """Answer one square.
+
+        Args:
+            image: ``(S, S)`` in [0, 1].
+            previous: ``(2, S, S)`` mask and edge probability of the last answer, or zeros.
+            guidance: ``(2, S, S)`` positive and negative prompts.
+
+        Returns:
+            Probability of mask and of edge, each ``(S, S)`` in [0, 1].
+        """
+
+    def predict(self, request: SliceRequest) -> Prediction:
+        """Answer one request; see :class:`edgeflow_med.predictors.base.Predictor`."""
+        crop = self._first_crop(request)
+        probability, edge = self._answer(request, crop)
+        for _ in range(2):  # once to fit the object, once more if it still runs out of the crop
+            better = self._better_crop(request, crop, probability)
+            if better is None:
+                break
+            crop = better
+            probability, edge = self._answer(request, crop)
+        obeyed = obey(probability, request.image, request.spacing, request.strokes)
+        return Prediction(obeyed, edge, expected_iou(obeyed))
+
+    def _answer(self, request: SliceRequest, crop: Crop) -> tuple[Square, Square]:
+        previous = np.zeros((2, crop.size, crop.size), np.float32)
+        if request.previous is not None:
+            previous[0] = crop.extract(request.previous.probability)
+            previous[1] = crop.extract(request.previous.edge)
+        guidance = draw_prompts(request.strokes, crop)
+        probability, edge = self.infer(crop.extract(request.image), previous, guidance)
+        empty = np.zeros(request.image.shape, np.float32)
+        return crop.paste(probability, empty), crop.paste(edge, empty)
+
+    def _first_crop(self, request: SliceRequest) -> Crop:
+        known = request.previous.mask if request.previous is not None else None
+        if known is not None and known.any():
+            return self._crop_about(request, known)
+        points = np.array([p for s in request.strokes for p in s.points] or [np.divide(request.image.shape, 2)])
+        positive = np.array([p for s in request.strokes if s.positive for p in s.points] or points)
+        centre = (positive.min(0) + positive.max(0)) / 2
+        extent = np.ptp(points, axis=0) * request.spacing / min(request.spacing)
+        side = max(self.policy.first_side, float(extent.max()) * self.policy.expansion)
+        return self._crop(request, (centre[0], centre[1]), side)
+
+    def _better_crop(self, request: SliceRequest, crop: Crop, probability: Square) -> Crop | None:
+        """The crop that the answer asks for, or None if the one it was given is good enough."""
+        mask = probability >= 0.5
+        if not mask.any():
+            return None
+        wanted = self._crop_about(request, mask)
+        if runs_out(mask, crop):
+            grown = self._crop(request, self._centre(mask), max(wanted.side, 1.6 * crop.side))
+            return grown if grown.side > 1.05 * crop.side else None
+        first = request.previous is None or not request.previous.mask.any()
+        return wanted if first and crop.side > self.policy.tolerance * wanted.side else None
+
+    def _crop_about(self, request: SliceRequest, mask: NDArray[np.bool_]) -> Crop:
+        """A crop about a mask and this slice's prompts."""
+        known = mask.copy()
+        for stroke in request.strokes:
+            for row, column in stroke.points:
+                if 0 <= round(row) < mask.shape[0] and 0 <= round(column) < mask.shape[1]:
+                    known[round(row), round(column)] = True
+        rows, columns = np.flatnonzero(known.any(1)), np.flatnonzero(known.any(0))
+        finest = min(request.spacing)
+        height = (rows[-1] - rows[0] + 1) * request.spacing[0] / finest
+        width = (columns[-1] - columns[0] + 1) * request.spacing[1] / finest
+        return self._crop(request, self._centre(known), max(height, width) * self.policy.expansion)
+
+    @staticmethod
+    def _centre(mask: NDArray[np.bool_]) -> tuple[float, float]:
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        return (rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2
+
+    def _crop(self, request: SliceRequest, centre: tuple[float, float], side: float) -> Crop:
+        height, width = request.image.shape
+        whole = max(height * request.spacing[0], width * request.spacing[1]) / min(request.spacing)
+        side = float(np.clip(side, self.policy.smallest_side, max(whole, self.policy.smallest_side)))
+        return Crop.around(centre, side, self.policy.size, (height, width), request.spacing)
+
+
+def runs_out(mask: NDArray[np.bool_], crop: Crop) -> bool:
+    """Whether a mask touches a border of the crop that is not a border of the slice."""
+    for axis, profile in enumerate((mask.any(1), mask.any(0))):
+        filled = np.flatnonzero(profile)
+        low, high = crop.start[axis], crop.start[axis] + crop.size * crop.step[axis]
+        margin = 1.5 * max(crop.step[axis], 1.0)
+        if (filled[0] < low + margin and low > 0) or (filled[-1] > high - margin and high < mask.shape[axis] - 1):
+            return True
+    return False
+
+
+def expected_iou(probability: Square) -> float:
+    """IoU that a mask thresholded at 0.5 is expected to reach if the probabilities are calibrated.
+
+    The ratio of expected intersection to expected union; 1 minus the largest probability for an empty mask.
+    """
+    mask = probability >= 0.5
+    if not mask.any():
+        return 1.0 - float(probability.max())
+    union = float(mask.sum()) + float(probability[~mask].sum())
+    return float(probability[mask].sum()) / union
