@@ -25,7 +25,7 @@ venv: ## create or update .venv; ends at once when nothing changed
 
 demo: venv ## outline a lesion on a real CT; the files go to out/
 	@mkdir -p out
-	$(RUN) -m edgeflow_med segment sample_data/$(DEMO)/series --prompts sample_data/$(DEMO).clicks.json --propagate \
+	$(BIN)/edgeflow-med segment sample_data/$(DEMO)/series --prompts sample_data/$(DEMO).clicks.json --propagate \
 		--output out/lesion.dcm --output out/lesion.nii.gz --report out/report.json --picture out/lesion.png
 
 test: venv test-deps check ## style, types, import contracts, the fast tests, the wheel in a fresh environment

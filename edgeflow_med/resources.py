@@ -1,6 +1,7 @@
 """Where the files lie that travel with the package: model weights and sample images.
 
-In a checkout the folders stand beside the package; the wheel and the Slicer extension carry them inside it, under ``_data``.
+In a checkout the folders stand beside the package; the wheel and the Slicer extension carry them inside it, under
+``_data``.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def find_torch(python: Path) -> tuple[str, str]:
 
 
 def install(python: Path, torch_version: str) -> None:
-    """Install the package from this checkout with its test tools, at the tested versions; keep a torch already there."""
+    """Install the package with its test tools, at the tested versions; a torch that is there stays."""
     lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     if torch_version:
         lines = [line for line in lines if not line.startswith("torch==")] + [f"torch=={torch_version}"]

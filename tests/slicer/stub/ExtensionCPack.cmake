@@ -1,0 +1,11 @@
+# What Slicer asks for before it packages an extension.
+foreach(variable EXTENSION_CATEGORY EXTENSION_CONTRIBUTORS EXTENSION_DESCRIPTION EXTENSION_DEPENDS)
+  if("${${variable}}" STREQUAL "")
+    message(FATAL_ERROR "${variable} is empty")
+  endif()
+endforeach()
+foreach(file README.md LICENSE)
+  if(NOT EXISTS ${CMAKE_SOURCE_DIR}/${file})
+    message(FATAL_ERROR "${file} is missing")
+  endif()
+endforeach()
