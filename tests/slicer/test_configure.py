@@ -38,8 +38,8 @@ def test_installed_extension_is_complete(tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path[:0] = [{str(modules)!r}]\n"
         "from EdgeFlowLib.installation import report; print(report()[0])\n"
-        "from edgeflow_med.resources import data_folder\n"
-        "print(data_folder('weights')); print(data_folder('sample_data'))"
+        "from edgeflow_med.resources import resource\n"
+        "print(resource('weights')); print(resource('sample_data'))"
     )
     told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     first, weights, sample = told.stdout.splitlines()
@@ -50,9 +50,7 @@ def test_installed_extension_is_complete(tmp_path: Path) -> None:
     assert Path(weights).is_relative_to(modules)
 
 
-@pytest.mark.parametrize(
-    "missing", ["slicer_module/EdgeFlowLib/installation.py", "slicer_module/Resources/Icons/EdgeFlow.png"]
-)
+@pytest.mark.parametrize("missing", ["EdgeFlowLib/installation.py", "Resources/Icons/EdgeFlow.png"])
 def test_configuring_fails_when_a_named_file_is_missing(tmp_path: Path, missing: str) -> None:
     source = tmp_path / "source"
     for folder in ("slicer_module", "edgeflow_med"):
@@ -63,7 +61,7 @@ def test_configuring_fails_when_a_named_file_is_missing(tmp_path: Path, missing:
         (source / folder).mkdir(parents=True)
     assert configure(source, tmp_path / "good").returncode == 0
 
-    (source / missing).unlink()
+    (source / "slicer_module" / missing).unlink()
     done = configure(source, tmp_path / "bad")
     assert done.returncode != 0
     assert Path(missing).name in done.stderr
