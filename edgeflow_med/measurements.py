@@ -5,8 +5,8 @@ plane, and on the same slice the longest one perpendicular to it. Each connected
 the slice's diameter is that of its longest piece.
 
 The outline runs halfway between pixel centres inside and outside, so a single pixel is one pixel long and wide, and a
-row of n pixels n. A diameter is measured across the outline's convex hull: where the outline is concave it may leave the
-lesion, as a ruler laid from tip to tip does.
+row of n pixels n. A diameter is measured across the outline's convex hull: where the outline is concave it may leave
+the lesion, as a ruler laid from tip to tip does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Diameters:
 
     Attributes:
         axis: The index axis (0 = k, 1 = j, 2 = i) that steps through the slices.
-        slice: Number of the slice along ``axis``.
+        slice_index: Number of the slice along ``axis``.
         longest_mm: Length of the longest diameter.
         perpendicular_mm: Length of the perpendicular one.
         longest_ends: Its two ends, fractional voxel indices (k, j, i).
@@ -39,7 +39,7 @@ class Diameters:
     """
 
     axis: int
-    slice: int
+    slice_index: int
     longest_mm: float
     perpendicular_mm: float
     longest_ends: tuple[Point, Point]
@@ -98,8 +98,8 @@ def _slice_diameters(mask: Mask, frame: NDArray[np.float64]) -> tuple[NDArray[np
     labels, _ = ndimage.label(mask, np.ones((3, 3)))
     best: tuple[float, NDArray[np.float64], NDArray[np.float64]] | None = None
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
-        corners = _outline_points(labels[box] == number) + (box[0].start, box[1].start)
-        points = corners @ frame.T
+        corner = np.array([box[0].start, box[1].start])
+        points = (_outline_points(labels[box] == number) + corner) @ frame.T
         hull = points[ConvexHull(points).vertices]
         gaps = np.linalg.norm(hull[:, None] - hull[None], axis=-1)
         first, second = np.unravel_index(int(gaps.argmax()), gaps.shape)

@@ -1,7 +1,8 @@
 """Robot users: what a reader would click or draw next, given what is right and what was answered.
 
-Every robot looks for the error that lies deepest (the pixel with the greatest distance to the border of the missed or of
-the wrongly included region; the border of the image counts as one) and puts its next prompt there. They differ in how:
+Every robot looks for the error that lies deepest (the pixel with the greatest distance to the border of the missed or
+of the wrongly included region; the border of the image counts as one) and puts its next prompt there. They differ in
+how:
 
 - :class:`Clicks`: exactly on that pixel, as in the click literature (Xu et al. 2016; RITM, Sofiiuk et al. 2021).
 - :class:`NoisyClicks`: somewhere around it, as a hand does.
@@ -18,8 +19,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
-from scipy.sparse.csgraph import dijkstra
+from scipy import ndimage
+from skimage.graph import MCP_Geometric
 
 from edgeflow_med.metrics import bounding_box
 from edgeflow_med.predictors.base import Stroke
@@ -121,9 +122,9 @@ class NoisyClicks:
 class Scribbles:
     """Strokes through the region of the deepest error pixel, one of three kinds by turns of the seed.
 
-    All are cheapest paths through the region, so they never leave it. *Centre line*: between two far ends, where depth is
-    cheap. *Wobble*: between two random pixels, through a random smooth landscape. *Contour*: between two random pixels
-    near the border, where the distance to it is even. A region too small for a stroke gets a click.
+    All are cheapest paths through the region, so they never leave it. *Centre line*: between two far ends, where depth
+    is cheap. *Wobble*: between two random pixels, through a random smooth landscape. *Contour*: between two random
+    pixels near the border, where the distance to it is even. A region too small for a stroke gets a click.
 
     Attributes:
         seed: Of the kind, the ends and the wobble.
@@ -150,12 +151,20 @@ class Scribbles:
         return error.stroke(path, float(np.clip(2 * thinnest - 1, 1.0, self.width)))
 
 
-ROBOTS: Mapping[str, Callable[[int], RobotUser]] = {
-    "clicks": lambda _seed: Clicks(),
-    "noisy": lambda seed: NoisyClicks(seed),
-    "scribbles": lambda seed: Scribbles(seed),
+@dataclass(frozen=True)
+class RobotKind:
+    """How to make a robot user from a seed, and how many interactions each of its prompts counts as."""
+
+    make: Callable[[int], RobotUser]
+    interactions: int = 1
+
+
+ROBOTS: Mapping[str, RobotKind] = {
+    "clicks": RobotKind(lambda _seed: Clicks()),
+    "noisy": RobotKind(NoisyClicks),
+    "scribbles": RobotKind(Scribbles),
 }
-"""The robot users by name; each is made with a seed."""
+"""The robot users by name."""
 
 
 def _deepest_error(target: Mask, mask: Mask, history: Sequence[Stroke], spacing: tuple[float, float]) -> _Error | None:
@@ -227,42 +236,14 @@ def _pixel_of_maximum(values: Depth) -> Pixel:
     return row, column
 
 
-def _grid(cost: Depth) -> tuple[sparse.csr_matrix, NDArray[np.int_]]:
-    """Graph of the pixels with positive cost, joined to their eight neighbours, and each pixel's node (-1 outside).
-
-    A step costs the mean of its two pixels times its length.
-    """
-    inside = cost > 0
-    nodes = np.full(cost.shape, -1)
-    nodes[inside] = np.arange(int(inside.sum()))
-    height, width = cost.shape
-    starts, ends, weights = [], [], []
-    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        here = (slice(0, height - down), slice(max(0, -right), width - max(0, right)))
-        there = (slice(down, height), slice(max(0, right), width + min(0, right)))
-        joined = inside[here] & inside[there]
-        starts.append(nodes[here][joined])
-        ends.append(nodes[there][joined])
-        weights.append((cost[here][joined] + cost[there][joined]) / 2 * np.hypot(down, right))
-    links = (np.concatenate(starts), np.concatenate(ends))
-    size = int(inside.sum())
-    return sparse.csr_matrix((np.concatenate(weights), links), shape=(size, size)), nodes
-
-
 def _farthest(inside: Mask, start: Pixel) -> Pixel:
     """The pixel of a connected region with the longest way from ``start``."""
-    graph, nodes = _grid(inside.astype(np.float64))
-    far = dijkstra(graph, directed=False, indices=nodes[start])
-    return _pair(np.argwhere(nodes >= 0)[int(np.where(np.isfinite(far), far, -1.0).argmax())])
+    ways, _ = MCP_Geometric(np.where(inside, 1.0, -1.0)).find_costs([start])
+    return _pixel_of_maximum(np.where(inside, ways, -1.0))
 
 
 def _cheapest_path(cost: Depth, start: Pixel, end: Pixel) -> list[Pixel]:
     """Pixels of the cheapest path through positive costs, both ends included; they must be connected."""
-    graph, nodes = _grid(cost)
-    _, before = dijkstra(graph, directed=False, indices=nodes[start], return_predecessors=True)
-    places = np.argwhere(nodes >= 0)
-    path, node = [], int(nodes[end])
-    while node >= 0:
-        path.append(_pair(places[node]))
-        node = int(before[node])
-    return path[::-1]
+    paths = MCP_Geometric(np.where(cost > 0, cost, -1.0))  # negative costs are never entered
+    paths.find_costs([start], [end])
+    return [(int(row), int(column)) for row, column in paths.traceback(end)]

@@ -41,7 +41,7 @@ def test_single_pixel_is_one_pixel_long_and_wide():
     mask = np.zeros((3, 9, 9), bool)
     mask[1, 4, 5] = True
     (found,) = slice_diameters(mask, grid(mask.shape, (5.0, 0.7, 0.7)))
-    assert (found.axis, found.slice) == (0, 1)
+    assert (found.axis, found.slice_index) == (0, 1)
     assert found.longest_mm == pytest.approx(0.7)
     assert found.perpendicular_mm == pytest.approx(0.7)
 
@@ -82,7 +82,7 @@ def test_disc_on_an_oblique_grid_with_unequal_spacing(radius_mm):
     mask = np.zeros(volume.shape, bool)
     mask[1] = np.linalg.norm(volume.position(indices) - centre, axis=-1)[0] <= radius_mm
     found = longest_diameters(mask, volume)
-    assert found.slice == 1
+    assert found.slice_index == 1
     assert found.longest_mm == pytest.approx(2 * radius_mm, abs=1.0)
     assert found.perpendicular_mm == pytest.approx(2 * radius_mm, abs=1.0)
     ends = volume.position(found.longest_ends)
@@ -112,7 +112,7 @@ def test_other_planes():
     volume = grid(mask.shape, (3.0, 1.0, 1.0))
     assert len(slice_diameters(mask, volume)) == 10
     coronal = longest_diameters(mask, volume, "coronal")
-    assert (coronal.axis, coronal.slice) == (1, 4)
+    assert (coronal.axis, coronal.slice_index) == (1, 4)
     assert coronal.longest_mm == pytest.approx(30.0)
     assert sorted(coronal.longest_ends) == [(0.5, 4.0, 4.0), (10.5, 4.0, 4.0)]
 
@@ -130,7 +130,7 @@ def test_longest_slice_wins_and_an_empty_mask_has_none():
     assert longest_diameters(mask, grid(mask.shape)) is None
     mask[1, 4, 2:5] = True
     mask[3, 4, 2:8] = True
-    assert longest_diameters(mask, grid(mask.shape)).slice == 3
+    assert longest_diameters(mask, grid(mask.shape)).slice_index == 3
 
 
 def test_mask_of_another_shape_is_refused():

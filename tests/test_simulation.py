@@ -75,7 +75,7 @@ def test_clicked_pixels_are_not_clicked_again():
 
 
 def test_coarse_rows_weigh_more():
-    """5 rows of 3 mm are 15 mm high, 9 columns of 1 mm are 9 mm wide: every row is as deep, the first inner one wins."""
+    """5 rows of 3 mm are 15 mm high, 9 columns of 1 mm 9 mm wide: inner rows are equally deep, the first one wins."""
     target = block(10, 15, 10, 19)
     assert Clicks().next_prompt(target, NOTHING, (), spacing=(3.0, 1.0)) == click(11, 14)
     assert Clicks().next_prompt(target, NOTHING, (), spacing=(1.0, 1.0)) == click(12, 12)
@@ -83,7 +83,7 @@ def test_coarse_rows_weigh_more():
 
 @pytest.mark.parametrize("name", ROBOTS)
 def test_nothing_wrong_nothing_to_say(name):
-    robot = ROBOTS[name](0)
+    robot = ROBOTS[name].make(0)
     assert isinstance(robot, RobotUser)
     assert robot.next_prompt(disc(20, 20, 8), disc(20, 20, 8), ()) is None
 
@@ -91,7 +91,7 @@ def test_nothing_wrong_nothing_to_say(name):
 @pytest.mark.parametrize("name", ROBOTS)
 def test_every_wrong_pixel_already_pointed_at(name):
     target = block(10, 11, 10, 12)
-    assert ROBOTS[name](0).next_prompt(target, NOTHING, (click(10, 10), click(10, 11))) is None
+    assert ROBOTS[name].make(0).next_prompt(target, NOTHING, (click(10, 10), click(10, 11))) is None
 
 
 # --- noisy clicks ---------------------------------------------------------------------------------------------------
@@ -181,10 +181,10 @@ def test_negative_scribble_lies_in_what_was_wrongly_included():
 def test_every_prompt_lies_in_one_connected_error_region_of_its_sign(seed, spacing):
     rng = np.random.default_rng(seed)
     target, answer = (ndimage.gaussian_filter(rng.normal(size=(2, *SHAPE)), (0, 3, 3)) > 0.05).astype(bool)
-    for make in ROBOTS.values():
+    for kind in ROBOTS.values():
         history: tuple[Stroke, ...] = ()
         for _ in range(3):
-            stroke = make(seed).next_prompt(target, answer, history, spacing)
+            stroke = kind.make(seed).next_prompt(target, answer, history, spacing)
             assert stroke is not None
             region = target & ~answer if stroke.positive else answer & ~target
             assert inside(stroke, region)
