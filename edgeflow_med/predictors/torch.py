@@ -41,7 +41,7 @@ class TorchPredictor(ZoomPredictor):
         super().__init__(policy)
         self.name, self.version = name, version
         self._device = device
-        self.network = network.to(device, memory_format=torch.channels_last).eval()
+        self.network = network.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, device: str = "auto") -> TorchPredictor:
