@@ -44,7 +44,7 @@ def write_plot(reports: Sequence[Report], path: Path | str) -> None:
     handles = {
         label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3, frameon=False)
 
     def verify(temporary: Path) -> None:
         if temporary.read_bytes()[:8] != b"\x89PNG\r\n\x1a\n":

@@ -126,8 +126,8 @@ def _legend(report: Report) -> str:
         f"A robot stops at IoU {STOP_IOU:g}, though not before {ALWAYS} interactions, or after {limit}; figures "
         "*after n* take its last answer where it had stopped before. *Obeyed*: answers that agree with the prompt just "
         "given. Seconds: medians, of a target's first answer and of later ones. HD95 and surface Dice "
-        f"(within {TOLERANCE:g}): in mm, or in pixels where the spacing is nominal. *Mean*: over data sets; *of larger*: over those whose median target "
-        f"has at least {LARGER_TARGETS} pixels."
+        f"(within {TOLERANCE:g}): in mm, or in pixels where the spacing is nominal. *Mean*: over data sets; "
+        f"*of larger*: over those whose median target has at least {LARGER_TARGETS} pixels."
     )
 
 

@@ -195,9 +195,10 @@ class ObjectRun:
         self.answers |= reached
         return len(reached)
 
-    def worst(self) -> int:
-        """The slice with most wrong pixels."""
-        return int((self.mask != self.target).sum(axis=(1, 2)).argmax())
+    def worst(self, middle: int) -> int:
+        """The slice with most wrong pixels; of equally wrong ones the nearest to the middle."""
+        wrong = (self.mask != self.target).sum(axis=(1, 2))
+        return min(range(len(wrong)), key=lambda number: (-wrong[number], abs(number - middle)))
 
 
 def run_object(
@@ -234,7 +235,7 @@ def run_object(
         seconds_per_slice=seconds / reached if reached else 0.0,
     )
     for number in range(start + 1, max_interactions + 1):
-        worst = run.worst()
+        worst = run.worst(middle)
         if not run.prompt(worst):
             break
         run.carry(worst, middle)
