@@ -7,7 +7,7 @@ A run is a folder. Started again it goes on from its last checkpoint; the learni
 from __future__ import annotations
 
 import json
-import os
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -98,6 +98,7 @@ class Losses:
         self.thin = DiceCELoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0, weight=torch.tensor([4.0]))
 
     def __call__(self, output: EdgeFlowOutput, target: Tensor, edge: Tensor) -> dict[str, Tensor]:
+        """Output and targets ``(N, 1, H, W)`` in {0, 1} -> weighted losses by name, and their sum as ``total``."""
         self.thin = self.thin.to(target.device)
         parts = {
             "mask": self.region(output.mask.float(), target),
@@ -118,10 +119,10 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
         self.device = torch.device("cuda" if cuda else "cpu")
-        self.network = EdgeFlow(config.network).to(self.device, memory_format=torch.channels_last)
+        self.network = channels_last(EdgeFlow(config.network), self.device)
         if config.start:
             load_into(self.network, Path(config.start))
-        self.average = EdgeFlow(config.network).to(self.device, memory_format=torch.channels_last).eval()
+        self.average = channels_last(EdgeFlow(config.network), self.device).eval()
         self.average.load_state_dict(self.network.state_dict())
         old = [p for m in self._pretrained() for p in m.parameters() if p.requires_grad]
         known = {id(p) for p in old}
@@ -171,13 +172,12 @@ class Trainer:
         self.save()
 
     def _step(self, batch: dict[str, Tensor]) -> dict[str, float]:
-        channels_last = torch.channels_last
-        image = normalise(batch["image"].to(self.device)).to(memory_format=channels_last)
+        image = normalise(batch["image"].to(self.device)).to(memory_format=torch.channels_last)
         target, previous, guidance = (batch[k].to(self.device) for k in ("target", "previous", "guidance"))
         progress = min(1.0, self.seconds / self.config.budget_seconds)
         warm = min(1.0, (self.step + 1) / 100)
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
-            group["lr"] = rate * warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * progress)))
+            group["lr"] = rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
         rounds = int(self.rng.choice(self.config.rounds + 1, p=self._round_shares()))
         self.network.eval()
         for _ in range(rounds):
@@ -232,15 +232,28 @@ class Trainer:
         }
         temporary = self.folder / "checkpoint.pt.new"
         torch.save(state, temporary)
-        os.replace(temporary, self.folder / "checkpoint.pt")
+        temporary.replace(self.folder / "checkpoint.pt")
 
     def _resume(self, path: Path) -> None:
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        state = read_checkpoint(path, self.device)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.rng = np.random.default_rng((self.config.seed, self.step))
+
+
+def channels_last(network: EdgeFlow, device: torch.device) -> EdgeFlow:
+    """Move a network to a device, its weights laid out as convolutions run fastest."""
+    return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """What a trainer saved: ``network``, ``average``, ``optimiser``, ``step``, ``seconds`` and ``config`` (JSON)."""
+    # Learning rates were once saved as NumPy scalars, which PyTorch only reads when told that they are harmless.
+    scalar = np.float64(0).__reduce__()[0]
+    with torch.serialization.safe_globals([scalar, np.dtype, np.dtypes.Float64DType]):
+        return torch.load(path, map_location=device, weights_only=True)
 
 
 def boundary_batch(target: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -255,7 +268,7 @@ def load_into(network: EdgeFlow, path: Path) -> None:
 
         network.load_state_dict(load_file(path))
     else:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
+        network.load_state_dict(read_checkpoint(path)["average"])
 
 
 def gather_cases(config: TrainConfig) -> tuple[list[Case], list[Case]]:
