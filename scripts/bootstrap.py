@@ -37,7 +37,8 @@ def main() -> int:
         if not python.exists():
             print(f"Creating {folder}", flush=True)
             venv.create(folder, with_pip=True)
-        install(python, reuse_torch(python))
+        version, borrowed = settle_torch(python)
+        install(python, version, borrowed=borrowed)
     except subprocess.CalledProcessError as error:
         return fail(f"Setting up {folder} failed with status {error.returncode}; the lines above say why")
     except OSError as error:
@@ -62,22 +63,23 @@ def inputs_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def reuse_torch(python: Path) -> str:
-    """Find a torch that is recent enough, make it importable in the environment, and return its version; empty if none.
+def settle_torch(python: Path) -> tuple[str, bool]:
+    """Find a torch that is recent enough; tell its version (empty if there is none) and whether it is borrowed.
 
-    One of the interpreter that runs this script is linked through a path file, which also works where that interpreter
-    belongs to a conda or virtual environment of its own; the package's other requirements shadow what else lies there.
+    It is borrowed from the interpreter that runs this script: a path file makes that interpreter's packages importable
+    after the environment's own. This also works where that interpreter has a conda or virtual environment of its own.
     """
-    inside, outside = find_torch(python), ("", "")
-    if not inside[0]:
-        outside = find_torch(Path(sys.executable))
-    if outside[0]:
-        packages = subprocess.check_output(
-            [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
-        )
-        (Path(packages.strip()) / "torch_of_base_python.pth").write_text(outside[1] + "\n", "utf-8")
-        print(f"Using torch {outside[0]} of {sys.executable}", flush=True)
-    return inside[0] or outside[0]
+    version, _ = find_torch(python)
+    if version:
+        return version, False
+    version, folder = find_torch(Path(sys.executable))
+    if not version:
+        return "", False
+    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = Path(subprocess.check_output([python, "-c", ask], text=True).strip())
+    (packages / "borrowed_torch.pth").write_text(folder + "\n", "utf-8")
+    print(f"Using torch {version} of {sys.executable}", flush=True)
+    return version, True
 
 
 def find_torch(python: Path) -> tuple[str, str]:
@@ -91,16 +93,33 @@ def find_torch(python: Path) -> tuple[str, str]:
     return version, folder
 
 
-def install(python: Path, torch_version: str) -> None:
-    """Install the package with its test tools, at the tested versions; a torch that is there stays."""
+def install(python: Path, torch_version: str, *, borrowed: bool) -> None:
+    """Install the package with its test tools, at the tested versions; a torch that is there stays.
+
+    Test tools that are borrowed along with torch are installed once more, because their programs lie elsewhere.
+    """
     lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     if torch_version:
         lines = [line for line in lines if not line.startswith("torch==")] + [f"torch=={torch_version}"]
     constraints = python.parents[1] / "edgeflow-med.constraints.txt"
     constraints.write_text("\n".join(lines) + "\n", "utf-8")
     print("Installing the package and its requirements" + ("" if torch_version else ", torch among them"), flush=True)
-    options = ["--quiet", "--disable-pip-version-check", "--constraint", str(constraints)]
-    subprocess.run([python, "-m", "pip", "install", *options, "--editable", f"{ROOT}[test]"], check=True)
+    pip = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--constraint",
+        str(constraints),
+    ]
+    subprocess.run([*pip, "--editable", f"{ROOT}[test]"], check=True)
+    if borrowed:
+        import tomllib  # not at the top: an older Python must come as far as the line that says so
+
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+        subprocess.run([*pip, "--ignore-installed", "--no-deps", *project["optional-dependencies"]["test"]], check=True)
 
 
 if __name__ == "__main__":
