@@ -251,7 +251,7 @@ def channels_last(network: EdgeFlow, device: torch.device) -> EdgeFlow:
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """What a trainer saved: ``network``, ``average``, ``optimiser``, ``step``, ``seconds`` and ``config`` (JSON)."""
     # Learning rates were once saved as NumPy scalars, which PyTorch only reads when told that they are harmless.
-    scalar = np.float64(0).__reduce__()[0]
+    scalar: Any = np.float64(0).__reduce__()[0]
     with torch.serialization.safe_globals([scalar, np.dtype, np.dtypes.Float64DType]):
         return torch.load(path, map_location=device, weights_only=True)
 
