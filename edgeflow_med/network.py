@@ -204,10 +204,11 @@ class HighResolutionModule(nn.Module):
     def forward(self, xs: list[Tensor]) -> list[Tensor]:
         xs = [branch(x) for branch, x in zip(self.branches, xs, strict=True)]
         outputs = []
-        for target, paths in enumerate(self.exchange):
+        paths: nn.ModuleList
+        for target, paths in enumerate(self.exchange):  # type: ignore[assignment]
             size = (xs[target].shape[-2], xs[target].shape[-1])
             total = torch.zeros_like(xs[target])
-            for path, x in zip(paths, xs, strict=True):  # type: ignore[arg-type]
+            for path, x in zip(paths, xs, strict=True):
                 total = total + resize(path(x), size)
             outputs.append(F.relu(total))
         return outputs

@@ -55,7 +55,7 @@ def looks_like_hu(values: NDArray[np.generic]) -> bool:
     low, high = float(values.min()), float(values.max())
     if low < -5000 or high > 32767 or low > -200:
         return False
-    tissue = np.mean((values > -200) & (values < 300))
+    tissue = np.mean(np.greater(values, -200) & np.less(values, 300))
     return bool(tissue > 0.02)
 
 

@@ -84,8 +84,11 @@ class ZoomPredictor(ABC):
         known = request.previous.mask if request.previous is not None else None
         if known is not None and known.any():
             return self._crop_about(request, known)
-        points = np.array([p for s in request.strokes for p in s.points] or [np.divide(request.image.shape, 2)])
-        positive = np.array([p for s in request.strokes if s.positive for p in s.points] or points)
+        points = np.array([p for s in request.strokes for p in s.points]).reshape(-1, 2)
+        if len(points) == 0:
+            points = np.array(request.image.shape)[None] / 2
+        positive = np.array([p for s in request.strokes if s.positive for p in s.points])
+        positive = positive if len(positive) else points
         centre = (positive.min(0) + positive.max(0)) / 2
         extent = np.ptp(points, axis=0) * request.spacing / min(request.spacing)
         side = max(self.policy.first_side, float(extent.max()) * self.policy.expansion)
