@@ -87,7 +87,8 @@ def read_segmentation(path: PathLike, volume: Volume) -> Segmentation:
 def save(segmentation: Segmentation, path: PathLike) -> None:
     """Write a segmentation in the format that the name's suffix says, read it back, and only then replace the file.
 
-    ``.dcm``: DICOM-SEG. ``.nii``, ``.nii.gz``: NIfTI label map. ``.seg.nrrd``: 3D Slicer segmentation. ``.nrrd``: label map.
+    ``.dcm``: DICOM-SEG. ``.nii``, ``.nii.gz``: NIfTI label map. ``.seg.nrrd``: 3D Slicer segmentation. ``.nrrd``:
+    label map.
 
     Raises:
         WriteError: An unknown suffix, an empty mask, a format that cannot hold it, or a file that did not read back.

@@ -36,7 +36,6 @@ _TYPE_2 = (
     "StudyTime",
     "ReferringPhysicianName",
     "Manufacturer",
-    "SliceThickness",
 )
 _UID_REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _CT_IMAGE_STORAGE = UID("1.2.840.10008.5.1.4.1.1.2")
@@ -115,7 +114,7 @@ def _normalised_sources(segmentation: Segmentation) -> list[Dataset]:
     missing = next((keyword for keyword in _UID_REQUIRED if not headers[0].get(keyword)), None)
     if missing:
         raise WriteError(f"The source images have no {missing}, so a DICOM-SEG cannot refer to them; give .nii.gz.")
-    spacing_j, spacing_i = np.linalg.norm(affine[:3, 1]), np.linalg.norm(affine[:3, 2])
+    spacing_k, spacing_j, spacing_i = segmentation.volume.spacing
     rows, columns = affine[:3, 2] / spacing_i, affine[:3, 1] / spacing_j
     columns = columns - rows * (rows @ columns)
     orientation = [_decimal(value) for value in (*rows, *(columns / np.linalg.norm(columns)))]
@@ -124,16 +123,20 @@ def _normalised_sources(segmentation: Segmentation) -> list[Dataset]:
     )
     sources = []
     for k, header in enumerate(headers):
-        source = Dataset({tag: header._dict[tag] for tag in header.keys()})
-        for keyword in _TYPE_2:
-            if keyword not in source:
-                setattr(source, keyword, None if keyword in ("SliceThickness", "StudyDate", "StudyTime") else "")
-        if "ReferencedFrameNumber" in source:
-            source.SOPInstanceUID = f"2.25.{k + 1}"
-            source.SOPClassUID = _CT_IMAGE_STORAGE
-        source.FrameOfReferenceUID = frame_of_reference
-        source.ImageOrientationPatient = orientation
-        source.PixelSpacing = [_decimal(spacing_j), _decimal(spacing_i)]
+        changes: dict[str, object] = {
+            "FrameOfReferenceUID": frame_of_reference,
+            "ImageOrientationPatient": orientation,
+            "PixelSpacing": [_decimal(spacing_j), _decimal(spacing_i)],
+        }
+        changes |= {keyword: "" for keyword in _TYPE_2 if keyword not in header}
+        if not header.get("SliceThickness"):
+            changes["SliceThickness"] = _decimal(spacing_k)
+        if "ReferencedFrameNumber" in header:
+            changes |= {"SOPInstanceUID": f"2.25.{k + 1}", "SOPClassUID": _CT_IMAGE_STORAGE}
+        source = header[:]  # shares its elements with the header, so they are taken out before others are put in
+        for keyword, value in changes.items():
+            source.pop(keyword, None)
+            setattr(source, keyword, value)
         sources.append(source)
     return sources
 

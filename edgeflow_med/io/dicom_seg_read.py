@@ -5,16 +5,15 @@ Deliberately not highdicom, which writes ours: two implementations must agree be
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.pixels import iter_pixels
 
 from edgeflow_med.errors import GeometryError, ReadError
+from edgeflow_med.io.dicom.codecs import decode
 from edgeflow_med.io.dicom.frames import Frame, read_dataset, spread
 from edgeflow_med.segmentation import (
     LESION,
@@ -49,7 +48,8 @@ def read_dicom_seg(path: Path, volume: Volume) -> Segmentation:
     _check_frame_of_reference(path, dataset, volume)
     described = [item for item in dataset.SegmentSequence if int(item.SegmentNumber) > 0]
     masks = {int(item.SegmentNumber): np.zeros(volume.shape, np.bool_) for item in described}
-    for number, pixels in enumerate(_frames(path, dataset)):
+    count = int(dataset.get("NumberOfFrames") or 1)
+    for number, pixels in enumerate(decode(dataset, range(count), path)):
         header = spread(dataset, number)
         values = pixels[pixels > 0]
         where = _voxels(path, header, pixels, volume)
@@ -62,21 +62,7 @@ def read_dicom_seg(path: Path, volume: Volume) -> Segmentation:
     return Segmentation(volume, segments, tuple(masks.values()))
 
 
-def _frames(path: Path, dataset: Dataset) -> Iterator[NDArray[np.generic]]:
-    """The pixels of each frame, ``(rows, columns)``."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for pixels in iter_pixels(dataset, raw=True):
-                yield pixels
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:  # a decoder written in Rust panics with a BaseException
-        reason = " ".join(str(error).split())[:200]
-        raise ReadError(f"{path.name}: the frames cannot be decoded ({type(error).__name__}: {reason}).") from None
-
-
-def _voxels(path: Path, header: Dataset, pixels: NDArray[np.generic], volume: Volume) -> NDArray[np.intp]:
+def _voxels(path: Path, header: Dataset, pixels: NDArray[Any], volume: Volume) -> NDArray[np.intp]:
     """Indices ``(n, 3)`` in the volume of a frame's n non-zero pixels, in the order of ``pixels[pixels > 0]``."""
     frame = Frame(path, 0, header)
     rows, columns = frame.orientation
@@ -88,14 +74,14 @@ def _voxels(path: Path, header: Dataset, pixels: NDArray[np.generic], volume: Vo
     off = float(np.abs(corners - np.round(corners)).max())
     if off > _OFF_GRID:
         raise GeometryError(
-            f"{path.name} lies on another grid than the volume: frame {header.ReferencedFrameNumber} is {off:.2g} voxels off; "
-            "give the series it was made on."
+            f"{path.name} lies on another grid than the volume: frame {header.ReferencedFrameNumber} is {off:.2g} "
+            "voxels off; give the series it was made on."
         )
     voxels = np.round(volume.index(frame.position + j * spacing_j * columns + i * spacing_i * rows)).astype(np.intp)
     if voxels.size and (voxels.min() < 0 or (voxels.max(axis=0) >= volume.shape).any()):
         raise GeometryError(
-            f"{path.name} reaches outside the volume of shape {volume.shape}, first in frame {header.ReferencedFrameNumber}; "
-            "give the series it was made on."
+            f"{path.name} reaches outside the volume of shape {volume.shape}, first in frame "
+            f"{header.ReferencedFrameNumber}; give the series it was made on."
         )
     return voxels
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ def read_labelmap(path: Path, volume: Volume) -> Segmentation:
         from edgeflow_med.io.nifti import read_nifti
 
         image = read_nifti(path)
-        layers, affine, keys = image.array[None], image.affine, {}
+        layers, affine, keys = image.array[None], image.affine, dict[str, str]()
     else:
         from edgeflow_med.io.nrrd import read_itk_array
 
@@ -41,8 +42,8 @@ def read_labelmap(path: Path, volume: Volume) -> Segmentation:
         layers = np.moveaxis(array, -1, 0) if array.ndim == 4 else array[None]
     if not volume.same_grid(affine, layers.shape[1:]):
         raise GeometryError(
-            f"{path.name} lies on another grid than the volume (shape {layers.shape[1:]} against {volume.shape}, or another "
-            "place); resample it, or give the image that it was made on."
+            f"{path.name} lies on another grid than the volume (shape {layers.shape[1:]} against {volume.shape}, or "
+            "another place); resample it, or give the image that it was made on."
         )
     if not np.array_equal(layers, np.round(layers)) or layers.min() < 0:
         raise ReadError(f"{path.name} is not a label map: its values are not whole numbers from 0 up.")
@@ -53,14 +54,14 @@ def read_labelmap(path: Path, volume: Volume) -> Segmentation:
     return Segmentation(volume, segments, tuple(mask for _, mask in found))
 
 
-def _by_value(layers: NDArray[np.generic]) -> list[tuple[dict[str, str], NDArray[np.bool_]]]:
+def _by_value(layers: NDArray[Any]) -> list[tuple[dict[str, str], NDArray[np.bool_]]]:
     values = np.unique(layers).tolist()
     if len(values) > MAX_SEGMENTS + 1:
         return [({}, np.zeros(0, np.bool_))] * (len(values) - 1)
     return [({"Name": f"Segment {int(v)}"}, (layers == v).any(axis=0)) for v in values if v != 0]
 
 
-def _described(layers: NDArray[np.generic], keys: dict[str, str]) -> list[tuple[dict[str, str], NDArray[np.bool_]]]:
+def _described(layers: NDArray[Any], keys: dict[str, str]) -> list[tuple[dict[str, str], NDArray[np.bool_]]]:
     """The segments that a Slicer file's keys describe."""
     found = []
     for index in range(MAX_SEGMENTS + 1):

@@ -19,6 +19,8 @@ from edgeflow_med.io.atomic import write_verified
 from edgeflow_med.segmentation import Code, Segment, Segmentation
 from edgeflow_med.volume import Volume
 
+# Characters that separate the parts of a serialised terminology entry and of a segment's tags.
+_RESERVED = str.maketrans("^~|", "   ")
 _DETACHED = (b"data file:", b"datafile:", b"elementdatafile = ")
 
 
@@ -108,10 +110,10 @@ def layers_of(segmentation: Segmentation) -> list[list[int]]:
 
 
 def terminology(category: Code, kind: Code) -> str:
-    """A terminology entry as 3D Slicer serialises it: context, category, type, modifier, anatomic context and region."""
+    """A terminology entry as 3D Slicer serialises it: context, category, type, modifier, anatomic region."""
 
     def triple(code: Code) -> str:
-        return f"{code.scheme}^{code.value}^{code.meaning}"
+        return "^".join(part.translate(_RESERVED) for part in (code.scheme, code.value, code.meaning))
 
     types = f"Segmentation category and type - DICOM master list~{triple(category)}~{triple(kind)}~^^"
     return f"{types}~Anatomic codes - DICOM master list~^^~^^"

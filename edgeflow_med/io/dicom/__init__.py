@@ -99,13 +99,8 @@ def _choose(stacks: list[Stack], series: str | None, found: Scan) -> tuple[Stack
 
 
 def _check_volume(stack: Stack) -> None:
-    if stack.frames[0].header.get("SamplesPerPixel", 1) != 1:
-        raise ReadError(f"Series {stack.name} holds colour pictures, not CT or MR values; give another --series.")
-    image_type = [str(part) for part in stack.frames[0].header.get("ImageType") or ()]
-    if "MOSAIC" in image_type:
-        raise ReadError(
-            f"Series {stack.name} is a Siemens mosaic (many slices in one picture); convert it to plain slices."
-        )
+    if stack.obstacle:
+        raise ReadError(f"Series {stack.name} {stack.obstacle}.")
 
 
 def _nothing(found: Scan) -> str:

@@ -18,6 +18,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from edgeflow_med.errors import GeometryError, ReadError
 
@@ -66,7 +67,7 @@ _TAGS = (
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )
-_FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 # Instances with rows and columns that are not images of the patient: segmentations, dose, parametric maps, deformations.
 _NOT_IMAGES = (
     "1.2.840.10008.5.1.4.1.1.66",
@@ -107,7 +108,7 @@ class Frame:
 
     @cached_property
     def orientation(self) -> NDArray[np.float64]:
-        """``(2, 3)`` unit vectors in LPS: along a row (growing i) and along a column (growing j)."""
+        """``(2, 3)`` unit vectors in LPS along a row (growing i) and a column (growing j)."""
         cosines = self.numbers("ImageOrientationPatient", 6).reshape(2, 3)
         lengths = np.linalg.norm(cosines, axis=1)
         if np.abs(lengths - 1).max() > 0.01 or abs(cosines[0] @ cosines[1]) > 0.01:
@@ -214,12 +215,16 @@ def read_dataset(path: Path, **options: object) -> Dataset:
                     raise ReadError(
                         f"{path.name} is not DICOM but {_kind(path)}; give DICOM, NIfTI, NRRD or MHA."
                     ) from None
-                return pydicom.dcmread(path, force=True, **options)  # type: ignore[arg-type]
+                dataset = pydicom.dcmread(path, force=True, **options)  # type: ignore[arg-type]
+                if "TransferSyntaxUID" not in dataset.file_meta:
+                    implicit = dataset.original_encoding[0]
+                    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+                return dataset
     except ReadError:
         raise
     except OSError as error:
         raise ReadError(f"Cannot read {path.name}: {error.strerror or error}.") from None
-    except Exception as error:  # pydicom raises whatever a broken file leads it into
+    except Exception as error:  # noqa: BLE001 - pydicom raises whatever a broken file leads it into
         raise ReadError(f"{path.name} is broken DICOM ({type(error).__name__}: {_one_line(error)}).") from None
 
 
@@ -232,17 +237,16 @@ def spread(dataset: Dataset, number: int) -> Dataset:
     """
     if "PerFrameFunctionalGroupsSequence" not in dataset:
         return dataset
-    flat = Dataset({tag: dataset._dict[tag] for tag in dataset.keys()})
-    for keyword in (*_FUNCTIONAL_GROUPS, "NumberOfFrames"):
+    flat = dataset[:]  # a shallow copy
+    for keyword in (*FUNCTIONAL_GROUPS, "NumberOfFrames", "ReferencedFrameNumber"):
         flat.pop(keyword, None)
     groups = [*dataset.get("SharedFunctionalGroupsSequence", []), dataset.PerFrameFunctionalGroupsSequence[number]]
     for group in groups:
         for element in group:
             if element.VR == "SQ" and len(element.value) == 1:
                 flat.update(element.value[0])
-                for nested in element.value[0]:
-                    if nested.VR == "SQ" and nested.keyword == "DiffusionGradientDirectionSequence" and nested.value:
-                        flat.update(nested.value[0])
+    for direction in flat.get("DiffusionGradientDirectionSequence") or []:
+        flat.update(direction)
     flat.ReferencedFrameNumber = number + 1
     return flat
 
@@ -264,9 +268,9 @@ def _frames_of(path: Path) -> list[Frame]:
             return [Frame(path, number, spread(header, number)) for number in range(count)]
     except ReadError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - as above
         raise ReadError(f"{path.name} is broken DICOM ({type(error).__name__}: {_one_line(error)}).") from None
-    return [Frame(path, number, header) for number in range(min(count, 1))]
+    return [Frame(path, 0, header)]
 
 
 def _has_preamble(path: Path) -> bool:
@@ -276,12 +280,7 @@ def _has_preamble(path: Path) -> bool:
 def _starts_like_a_dataset(path: Path) -> bool:
     """Whether a file without preamble begins with an element of group 0002 or 0008, as DICOM sets do."""
     head = _head(path)
-    return (
-        len(head) > 8
-        and head[:4] in (b"\x02\x00\x00\x00", b"\x02\x00\x01\x00")
-        or head[:2] == b"\x08\x00"
-        and head[3:4] == b"\x00"
-    )
+    return len(head) > 8 and head[:2] in (b"\x02\x00", b"\x08\x00") and head[3:4] == b"\x00"
 
 
 def _head(path: Path) -> bytes:

@@ -56,7 +56,7 @@ def build_grid(frames: Sequence[Frame]) -> Grid:
         step = (positions[-1] - positions[0]) / (len(ordered) - 1)
         notes += _check_line(ordered, positions, step)
     tilt = _tilt_degrees(step, np.cross(*orientation))
-    if tilt > 0.1:
+    if tilt > 0.5:
         notes.append(f"The slices are sheared by {tilt:.1f} degrees (gantry tilt); the true geometry is kept.")
     affine = np.eye(4)
     affine[:3, 0] = step
@@ -74,8 +74,8 @@ def _check_gaps(frames: Sequence[Frame], distances: NDArray[np.float64], positio
     if same.size:
         first, second = frames[same[0]], frames[same[0] + 1]
         raise GeometryError(
-            f"{same.size} slice position(s) are taken twice, first at {_place(positions[same[0]])} by {_file(first)} and "
-            f"{_file(second)}, and nothing in the headers tells the stacks apart; give the files of one stack."
+            f"{same.size} slice position(s) are taken twice, first at {_place(positions[same[0]])} by {_file(first)} "
+            f"and {_file(second)}, and nothing in the headers tells the stacks apart; give the files of one stack."
         )
     holes = np.flatnonzero(gaps > 1.5 * typical)
     if holes.size and np.count_nonzero(np.abs(gaps - typical) > 0.05 * typical) <= max(1, gaps.size // 3):

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.encaps import generate_frames
-from pydicom.pixels import apply_modality_lut, pixel_array
+from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import get_expected_length
 
 from edgeflow_med.errors import ReadError
-from edgeflow_med.io.dicom.frames import Frame, read_dataset, spread
+from edgeflow_med.io.dicom.codecs import decode
+from edgeflow_med.io.dicom.frames import FUNCTIONAL_GROUPS, Frame, read_dataset, spread
 
 # The most voxels that one volume may have: 2 gigavoxels, 8 GB as float32. Checked before anything is allocated.
 MAX_VOXELS = 2**31
 
 
-def read_pixels(frames: Sequence[Frame]) -> tuple[NDArray[np.generic], tuple[Dataset, ...], list[str]]:
+def read_pixels(frames: Sequence[Frame]) -> tuple[NDArray[Any], tuple[Dataset, ...], list[str]]:
     """Decode frames in their order.
 
     Returns:
@@ -36,13 +37,13 @@ def read_pixels(frames: Sequence[Frame]) -> tuple[NDArray[np.generic], tuple[Dat
         raise ReadError(
             f"The series claims {len(frames)} x {rows} x {columns} voxels, more than {MAX_VOXELS}; is it broken?"
         )
-    array: NDArray[np.generic] = np.empty((len(frames), rows, columns), np.int16)
+    array: NDArray[Any] = np.empty((len(frames), rows, columns), np.int16)
     headers: list[Dataset | None] = [None] * len(frames)
     notes: set[str] = set()
-    for k, values, header in _decoded(frames):
-        if values.shape != (rows, columns):
-            raise ReadError(f"{frames[k].path.name}: the pixels are {values.shape}, the header says {(rows, columns)}.")
-        values, note = _rescaled(values, header, frames[k].path)
+    for k, stored, header in _decoded(frames):
+        if stored.shape != (rows, columns):
+            raise ReadError(f"{frames[k].path.name}: the pixels are {stored.shape}, the header says {(rows, columns)}.")
+        values, note = _rescaled(stored, header, frames[k].path)
         notes |= note
         if array.dtype == np.int16 and not _fits_int16(values):
             array = array.astype(np.float32)
@@ -51,42 +52,28 @@ def read_pixels(frames: Sequence[Frame]) -> tuple[NDArray[np.generic], tuple[Dat
     return array, tuple(header for header in headers if header is not None), sorted(notes)
 
 
-def _decoded(frames: Sequence[Frame]) -> Iterator[tuple[int, NDArray[np.generic], Dataset]]:
-    """Yield ``(k, stored values, header)``; each file is read once, its frames one by one."""
+def _decoded(frames: Sequence[Frame]) -> Iterator[tuple[int, NDArray[Any], Dataset]]:
+    """Yield ``(k, stored values, header)``; each file is read once."""
     numbered = sorted(enumerate(frames), key=lambda item: (str(item[1].path), item[1].number))
     for path, group in groupby(numbered, key=lambda item: item[1].path):
         dataset = read_dataset(path)
         _check_complete(dataset, path)
         members = list(group)
-        headers = _headers(dataset, [frame.number for _, frame in members])
-        for (k, frame), header in zip(members, headers, strict=True):
-            yield k, _decode(dataset, frame), header
-
-
-def _decode(dataset: Dataset, frame: Frame) -> NDArray[np.generic]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return pixel_array(dataset, index=frame.number, raw=True)
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:  # a decoder written in Rust panics with a BaseException
-        reason = " ".join(str(error).split())[:200]
-        raise ReadError(
-            f"{frame.path.name}: the pixels cannot be decoded ({type(error).__name__}: {reason})."
-        ) from None
+        numbers = [frame.number for _, frame in members]
+        for (k, _), values, header in zip(
+            members, decode(dataset, numbers, path), _headers(dataset, numbers), strict=True
+        ):
+            yield k, values, header
 
 
 def _headers(dataset: Dataset, numbers: Sequence[int]) -> list[Dataset]:
     """The headers of frames without pixels and without private attributes, which may hold anything."""
-    bare = Dataset(
-        {
-            tag: dataset._dict[tag]
-            for tag in dataset.keys()
-            if not tag.is_private and tag.group < 0x5000 or tag.group == 0x5200
-        }
-    )
-    bare.set_original_encoding(*dataset.original_encoding, dataset.original_character_set)
+    bare = dataset[0x00080000:0x50000000]
+    for keyword in FUNCTIONAL_GROUPS:
+        if keyword in dataset:
+            bare[keyword] = dataset[keyword]
+    for tag in [tag for tag in bare.keys() if tag.is_private]:  # noqa: SIM118 - iterating a dataset gives its elements
+        del bare[tag]
     return [spread(bare, number) for number in numbers]
 
 
@@ -105,7 +92,7 @@ def _check_complete(dataset: Dataset, path: Path) -> None:
         found = sum(1 for _ in generate_frames(data, number_of_frames=count))
     except ReadError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - pydicom raises whatever broken data lead it into
         raise ReadError(
             f"{path.name}: the pixel data is broken or truncated ({' '.join(str(error).split())[:160]})."
         ) from None
@@ -113,7 +100,7 @@ def _check_complete(dataset: Dataset, path: Path) -> None:
         raise ReadError(f"{path.name} is truncated: {found} of {count} frames.")
 
 
-def _rescaled(values: NDArray[np.generic], header: Dataset, path: Path) -> tuple[NDArray[np.generic], set[str]]:
+def _rescaled(values: NDArray[Any], header: Dataset, path: Path) -> tuple[NDArray[Any], set[str]]:
     """Apply the modality LUT or slope and intercept (PS3.3 C.11.1) of one slice; Hounsfield units for CT."""
     if header.get("ModalityLUTSequence"):
         return np.asarray(apply_modality_lut(values, header)), set()
@@ -135,6 +122,6 @@ def _rescaled(values: NDArray[np.generic], header: Dataset, path: Path) -> tuple
     return values.astype(np.float64) * slope + intercept, notes
 
 
-def _fits_int16(values: NDArray[np.generic]) -> bool:
+def _fits_int16(values: NDArray[Any]) -> bool:
     limits = np.iinfo(np.int16)
     return bool(np.issubdtype(values.dtype, np.integer) and values.min() >= limits.min and values.max() <= limits.max)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -38,8 +39,21 @@ class Stack:
     @property
     def is_volume(self) -> bool:
         """Whether it can be a volume at all: grey values with a place in the patient, not a localizer."""
+        return not self.localizer and not self.obstacle and "ImagePositionPatient" in self.frames[0].header
+
+    @property
+    def obstacle(self) -> str:
+        """Why these images can never make a volume, as a sentence's end; empty if they may."""
         header = self.frames[0].header
-        return not self.localizer and header.get("SamplesPerPixel", 1) == 1 and "ImagePositionPatient" in header
+        if header.get("SamplesPerPixel", 1) != 1:
+            return "holds colour pictures, not CT or MR values; give another --series"
+        if "MOSAIC" in (header.get("ImageType") or ()):
+            return "is a Siemens mosaic (many slices in one picture); convert it to plain slices"
+        if (header.get("NumberOfFrames") or 1) > 1:
+            return (
+                f"holds {header.NumberOfFrames} frames that do not say where they lie; give enhanced or plain CT or MR"
+            )
+        return ""
 
 
 def find_stacks(scan: Scan) -> list[Stack]:
@@ -58,8 +72,7 @@ def _stacks_of(uid: str, frames: list[Frame]) -> list[Stack]:
     parts: list[tuple[str, list[Frame]]] = []
     for what, group in _split_forms(unique):
         parts += [(", ".join(filter(None, (what, inner))), part) for inner, part in _split_positions(group)]
-    shared = {word for what, _ in parts[:1] for word in what.split(", ")}
-    shared &= set.intersection(*(set(what.split(", ")) for what, _ in parts))
+    shared = set.intersection(*(set(what.split(", ")) for what, _ in parts))
     several = len(parts) > 1
     return [
         Stack(
@@ -138,35 +151,36 @@ def _split_by(frames: list[Frame], key: Callable[[Frame], str]) -> list[tuple[st
 
 
 def _split_positions(frames: list[Frame]) -> list[tuple[str, list[Frame]]]:
-    """Split frames that share positions by the first attribute that tells them apart; leave them if none does."""
-    if _distinct(frames):
+    """Split frames that share positions by the attributes that tell them apart; leave them together if none do."""
+    layers = _layers(frames)
+    if layers < 2:
         return [("", frames)]
     for keyword in SPLITTERS:
-        groups = _split_by(frames, lambda frame, keyword=keyword: f"{keyword} {_text(frame, keyword)}")  # type: ignore[misc]
-        if 1 < len(groups) < len(frames) or len(groups) == len(frames) == 2:
-            parts = [
-                (f"{what}, {inner}".strip(", "), part)
-                for what, group in groups
-                for inner, part in _split_positions(group)
-            ]
-            if all(_distinct(part) for _, part in parts):
-                return parts
+        groups = _split_by(frames, partial(_text, keyword=keyword))
+        if len(groups) == 1:
+            continue
+        parts: list[tuple[str, list[Frame]]] = []
+        for value, group in groups:
+            parts += [(f"{value}, {inner}".removesuffix(", "), part) for inner, part in _split_positions(group)]
+        # As many parts as there are frames at one position: a time that differs in every frame is no way to split.
+        if len(parts) == layers and all(_layers(part) == 1 for _, part in parts):
+            return parts
     return [("", frames)]
 
 
 def _text(frame: Frame, keyword: str) -> str:
-    value = frame.header.get(keyword, "none")
-    return str(value).replace(", ", "/")
+    value = str(frame.header.get(keyword, "none")).replace(", ", "/")
+    return f"{keyword} {value}"
 
 
-def _distinct(frames: Sequence[Frame]) -> bool:
-    """Whether no two frames lie at one place; True if they have no place at all."""
-    if len(frames) < 2:
-        return True
+def _layers(frames: Sequence[Frame]) -> int:
+    """The most frames at one place along the normal; 1 where nothing says where they are."""
     try:
-        return bool(np.diff(np.sort(along_normal(frames))).min() > TOLERANCE_MM / 10)
+        distances = np.sort(along_normal(frames))
     except GeometryError:
-        return True
+        return 1
+    places = np.split(distances, np.flatnonzero(np.diff(distances) > TOLERANCE_MM / 10) + 1)
+    return max(len(place) for place in places)
 
 
 def _number(frame: Frame) -> tuple[int, str]:

@@ -1,0 +1,88 @@
+"""Stored pixel values out of native or compressed pixel data.
+
+pydicom decodes with whatever plugins are installed. What it cannot, foremost lossless JPEG, for which the one plugin
+besides GDCM is under the GPL, SimpleITK's GDCM does: it is handed each compressed frame in a minimal file of our own
+making, so it never sees a foreign header.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.pixels.utils import iter_pixels
+from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
+
+from edgeflow_med.errors import ReadError
+
+_PIXEL_ATTRIBUTES = (
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+)
+
+
+def decode(dataset: Dataset, numbers: Sequence[int], path: Path) -> Iterable[NDArray[Any]]:
+    """The stored values, ``(rows, columns)`` each, of the frames ``numbers`` (zero-based).
+
+    Raises:
+        ReadError: Neither pydicom nor SimpleITK can decode them; ``path`` is named.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return list(iter_pixels(dataset, indices=numbers, raw=True))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - a decoder written in Rust panics with a BaseException
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        try:
+            return decode_by_itk(dataset, numbers)
+        except (RuntimeError, OSError, ValueError, AttributeError) as error:
+            reason += f"; {' '.join(str(error).split())[-160:]}"
+    raise ReadError(f"{path.name}: the pixels cannot be decoded ({reason}).")
+
+
+def decode_by_itk(dataset: Dataset, numbers: Sequence[int]) -> list[NDArray[Any]]:
+    """The stored values of compressed frames by SimpleITK.
+
+    Raises:
+        RuntimeError: SimpleITK cannot decode them either.
+    """
+    import SimpleITK
+
+    wanted, found = set(numbers), {}
+    count = int(dataset.get("NumberOfFrames") or 1)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "frame.dcm")
+        for number, frame in enumerate(generate_frames(dataset.PixelData, number_of_frames=count)):
+            if number in wanted:
+                _minimal(dataset, frame).save_as(file, enforce_file_format=True)
+                found[number] = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(file), imageIO="GDCMImageIO"))
+    return [np.squeeze(found[number], axis=0) for number in numbers]
+
+
+def _minimal(dataset: Dataset, frame: bytes) -> Dataset:
+    minimal = Dataset()
+    minimal.file_meta = FileMetaDataset()
+    minimal.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+    minimal.SOPClassUID, minimal.SOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
+    for keyword in _PIXEL_ATTRIBUTES:
+        setattr(minimal, keyword, dataset.get(keyword))
+    minimal.PixelData = encapsulate([frame])
+    minimal["PixelData"].VR = "OB"
+    return minimal
