@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +32,7 @@ from edgeflow_med.windows import CT_PRESETS, automatic_window
 
 Mask = NDArray[np.bool_]
 Slice = tuple[Case, int, int]
+Value = TypeVar("Value", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,8 @@ def boundary(mask: Mask, radius: int = 1) -> Mask:
 class Samples(Dataset[dict[str, torch.Tensor]]):
     """An endless-enough stream of samples; sample ``n`` depends on the seed and ``n`` alone.
 
-    Each item holds float32 tensors: ``image (1, S, S)`` in [0, 1], ``target (1, S, S)``, ``previous (2, S, S)`` mask and
-    edge, ``guidance (2, S, S)`` positive and negative.
+    Each item holds float32 tensors: ``image (1, S, S)`` in [0, 1], ``target (1, S, S)``, ``previous (2, S, S)`` mask
+    and edge, ``guidance (2, S, S)`` positive and negative.
     """
 
     def __init__(self, cases: Sequence[Case], config: SampleConfig, length: int, seed: int) -> None:
@@ -122,7 +125,7 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
             previous = state_of(corrupt(wanted, rng, mild=False), rng)
         if neighbour is None or rng.random() < 0.15:
             strokes = first_prompts(wanted, previous[0] >= 0.5, self.config, rng)
-        identity = Crop((-0.5, -0.5), (1.0, 1.0), self.config.size, wanted.shape)  # type: ignore[arg-type]
+        identity = Crop((-0.5, -0.5), (1.0, 1.0), self.config.size, wanted.shape)
         return {
             "image": torch.from_numpy(np.ascontiguousarray(patch, np.float32)),
             "target": torch.from_numpy(wanted[None].astype(np.float32)),
@@ -180,7 +183,7 @@ def draw_crop(mask: Mask, spacing: tuple[float, float], config: SampleConfig, rn
     slack = max(0.0, side - max(height, width)) * 0.5 + 0.1 * max(height, width)
     centre = ((rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2)
     shift = rng.uniform(-slack, slack, 2) * finest / np.asarray(spacing)
-    return Crop.around((centre[0] + shift[0], centre[1] + shift[1]), side, config.size, mask.shape, spacing)  # type: ignore[arg-type]
+    return Crop.around((centre[0] + shift[0], centre[1] + shift[1]), side, config.size, mask.shape, spacing)
 
 
 def window_slice(case: Case, values: NDArray[np.generic], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -203,14 +206,14 @@ def window_slice(case: Case, values: NDArray[np.generic], rng: np.random.Generat
     return np.clip((values.astype(np.float32) - low) / max(high - low, 0.2 * spread), 0, 1).astype(np.float32)
 
 
-def orient(image: NDArray[np.generic], turn: int) -> NDArray[np.generic]:
+def orient(image: NDArray[Value], turn: int) -> NDArray[Value]:
     """One of the eight flips and quarter turns of a square."""
     image = np.rot90(image, turn % 4)
     return image[:, ::-1] if turn >= 4 else image
 
 
 def corrupt(mask: Mask, rng: np.random.Generator, *, mild: bool) -> Mask:
-    """A mask as a neighbour or an imperfect answer would be: shifted, bent, grown or shrunk, with parts missing or added."""
+    """A mask as a neighbour's or an imperfect answer: shifted, bent, grown or shrunk, parts missing or added."""
     size = mask.shape[0]
     extent = max(4.0, float(np.sqrt(mask.sum())))
     strength = (0.04 if mild else 0.12) * extent
@@ -282,7 +285,7 @@ def draw_scribble(region: Mask, positive: bool, rng: np.random.Generator) -> Str
     anchors = np.array([draw_point(region, rng) for _ in range(int(rng.integers(2, 5)))])
     ends = np.argwhere(region)
     anchors[-1] = ends[rng.integers(len(ends))]
-    dense = np.concatenate([np.linspace(a, b, 12) for a, b in zip(anchors, anchors[1:], strict=False)])
+    dense = np.concatenate([np.linspace(a, b, 12) for a, b in pairwise(anchors)])
     dense = dense + ndimage.gaussian_filter(rng.normal(0, 2.0, dense.shape), (2, 0))
     inside = [
         (float(r), float(c))
