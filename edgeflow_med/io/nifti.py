@@ -70,7 +70,8 @@ def write_nifti(segmentation: Segmentation, path: Path) -> None:
     """Write a label map: uint8, 0 for background, else the segment number, on the grid of the volume.
 
     Both geometry codes are 1 (scanner), so that readers that prefer the sform and readers that prefer the qform agree.
-    A sheared grid fits only the sform, so there the qform code is 0.
+    A sheared grid fits only the sform, so there the qform code is 0, and readers that want right angles (ITK) refuse
+    the file instead of showing it in the wrong place.
 
     Raises:
         WriteError: Overlapping segments, which one label map cannot hold, or a file that did not read back.
@@ -94,18 +95,6 @@ def write_nifti(segmentation: Segmentation, path: Path) -> None:
         nibabel.save(image, temporary)
 
     write_verified(path, write, lambda temporary: _verify(temporary, labels, segmentation.volume))
-
-
-def read_nifti_labels(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
-    """Label map ``(K, J, I)`` and its affine to LPS mm.
-
-    Raises:
-        ReadError: As `read_nifti`, or values that are not whole numbers.
-    """
-    image = read_nifti(path)
-    if image.array.dtype.kind == "f" and not np.array_equal(image.array, np.round(image.array)):
-        raise ReadError(f"{path.name} is not a label map: its values are not whole numbers.")
-    return image.array, image.affine
 
 
 def _check_form(path: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
@@ -148,18 +137,21 @@ def _is_sheared(affine: NDArray[np.float64]) -> bool:
 
 
 def _verify(path: Path, labels: NDArray[np.uint8], volume: Volume) -> None:
-    """Read back by SimpleITK, an independent implementation, and compare voxels and geometry."""
-    import SimpleITK
+    """Read back by SimpleITK, an independent implementation, and compare voxels and geometry.
+
+    ITK refuses a sheared grid in NIfTI, so there it is nibabel that reads back what nibabel wrote.
+    """
+    from edgeflow_med.io.nrrd import read_itk_array
 
     try:
-        image = SimpleITK.ReadImage(str(path))
-    except RuntimeError as error:
-        raise WriteError(f"The NIfTI file did not read back ({' '.join(str(error).split())[-160:]}).") from None
-    if not np.array_equal(SimpleITK.GetArrayFromImage(image), labels):
+        if _is_sheared(volume.affine):
+            image = read_nifti(path)
+            array, affine = image.array, image.affine
+        else:
+            array, affine, _ = read_itk_array(path)
+    except ReadError as error:
+        raise WriteError(f"The NIfTI file did not read back: {error}") from None
+    if not np.array_equal(array, labels):
         raise WriteError("The NIfTI file did not read back as written: voxels differ.")
-    if not _is_sheared(volume.affine):  # ITK drops a shear
-        affine = np.eye(4)
-        affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-        affine[:3, 3] = image.GetOrigin()
-        if not volume.same_grid(affine[:, _KJI], labels.shape):
-            raise WriteError("The NIfTI file did not read back as written: its geometry differs.")
+    if not volume.same_grid(affine, labels.shape):
+        raise WriteError("The NIfTI file did not read back as written: its geometry differs.")

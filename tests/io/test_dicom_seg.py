@@ -23,6 +23,21 @@ from tests.phantoms import AXIAL, Phantom, ellipsoid, flipped, instances, one_se
 
 PHANTOM = Phantom()
 LIVER = Code("10200004", "SCT", "Liver")
+BARE_OF = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "Manufacturer",
+    "SliceThickness",
+    "FrameOfReferenceUID",
+    "SeriesNumber",
+)
 ORGAN = Code("123037004", "SCT", "Anatomical Structure")
 
 
@@ -46,7 +61,7 @@ def three() -> tuple[tuple[Segment, ...], tuple[NDArray[np.bool_], ...]]:
 
 
 def dcmqi(path: Path, folder: Path, volume: Volume) -> list[NDArray[np.bool_]]:
-    """Masks by dcmqi on the volume's grid; dcmqi writes only the slices from the first to the last that is not empty."""
+    """Masks by dcmqi on the volume's grid; dcmqi leaves out the empty slices at both ends."""
     program = Path(sysconfig.get_path("scripts"), "segimage2itkimage")
     command = [program, "--inputDICOM", path, "--outputDirectory", folder, "--prefix", "part", "-t", "nrrd"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -137,10 +152,7 @@ def test_dciodvfy_finds_no_error(kind: str, volume, three, tmp_path) -> None:
 
 def _bare(dataset: Dataset, _: int) -> None:
     """As anonymised files come: without the Type 2 attributes that highdicom insists on."""
-    for keyword in (
-        "PatientID PatientName PatientBirthDate PatientSex StudyDate StudyTime StudyID AccessionNumber "
-        "ReferringPhysicianName Manufacturer SliceThickness FrameOfReferenceUID SeriesNumber"
-    ).split():
+    for keyword in BARE_OF:
         delattr(dataset, keyword)
 
 

@@ -68,7 +68,7 @@ _TAGS = (
     "PerFrameFunctionalGroupsSequence",
 )
 FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-# Instances with rows and columns that are not images of the patient: segmentations, dose, parametric maps, deformations.
+# Instances with rows and columns that are not images of the patient: segmentations, dose, parametric maps and such.
 _NOT_IMAGES = (
     "1.2.840.10008.5.1.4.1.1.66",
     "1.2.840.10008.5.1.4.1.1.481",

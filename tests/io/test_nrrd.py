@@ -1,0 +1,158 @@
+"""NRRD and MHA images, and Slicer segmentations: names, codes and layers, judged by slicer-core where installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from edgeflow_med.errors import GeometryError, ReadError, WriteError
+from edgeflow_med.io import read_segmentation, read_volume, save
+from edgeflow_med.io.nrrd import terminology
+from edgeflow_med.segmentation import AlgorithmType, Code, Segment, Segmentation
+from edgeflow_med.volume import Volume
+from tests.phantoms import Phantom, ellipsoid, is_true, one_segment
+
+PHANTOM = Phantom()
+SLICER = """
+import json, sys
+import numpy as np
+import slicer_core
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkCommonCore import mutable
+scene, node = slicer_core.vtkMRMLScene(), slicer_core.vtkMRMLSegmentationNode()
+storage = slicer_core.vtkMRMLSegmentationStorageNode()
+scene.AddNode(node), scene.AddNode(storage)
+storage.SetFileName(sys.argv[1])
+assert storage.ReadData(node)
+segments = []
+for number in range(node.GetSegmentation().GetNumberOfSegments()):
+    segment = node.GetSegmentation().GetNthSegment(number)
+    image = segment.GetRepresentation("Binary labelmap")
+    x0, _, y0, _, z0, _ = image.GetExtent()
+    values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+    entry = mutable("")
+    segment.GetTag("TerminologyEntry", entry)
+    voxels = (np.argwhere(values == segment.GetLabelValue()) + (z0, y0, x0)).tolist()
+    segments.append({"name": segment.GetName(), "colour": segment.GetColor(), "entry": str(entry), "voxels": voxels})
+print("RESULT" + json.dumps(segments))
+"""
+
+
+def three(volume: Volume) -> Segmentation:
+    """Three segments, of which the second overlaps the first."""
+    mask = ellipsoid(PHANTOM)
+    segments = (
+        Segment(1, "Läsion 腫瘍", algorithm_name="EdgeFlow", algorithm_version="1", tracking_uid="1.2.3"),
+        Segment(
+            2, "Leber ~ | ^", Code("123037004", "SCT", "Organ"), Code("10200004", "SCT", "Liver"), colour=(10, 20, 30)
+        ),
+        Segment(3, "Painted", algorithm_type=AlgorithmType.MANUAL),
+    )
+    return Segmentation(volume, segments, (mask, np.roll(mask, 3, axis=2), np.roll(mask, -22, axis=2) & ~mask))
+
+
+def to_itk(volume: Volume) -> SimpleITK.Image:
+    image = SimpleITK.GetImageFromArray(volume.array)
+    image.SetSpacing(volume.spacing[::-1])
+    image.SetDirection((volume.affine[:3, [2, 1, 0]] / volume.spacing[::-1]).ravel().tolist())
+    image.SetOrigin(volume.affine[:3, 3].tolist())
+    return image
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_images_are_read_with_their_positions(suffix: str, tmp_path: Path) -> None:
+    SimpleITK.WriteImage(to_itk(PHANTOM.volume()), str(tmp_path / f"image{suffix}"), useCompression=True)
+    volume = read_volume(tmp_path / f"image{suffix}", modality="CT")
+    assert is_true(volume)
+    assert (volume.modality, volume.name) == ("CT", "image")
+    np.testing.assert_allclose(volume.affine, PHANTOM.affine, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+@pytest.mark.parametrize("part", [0.0, 0.02, 0.5, 0.95])
+def test_truncated_images_are_refused(suffix: str, part: float, tmp_path: Path) -> None:
+    path = tmp_path / f"image{suffix}"
+    SimpleITK.WriteImage(to_itk(PHANTOM.volume()), str(path))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * part)])
+    with pytest.raises(ReadError, match=f"Cannot read image{suffix}") as caught:
+        read_volume(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_header_that_points_to_another_file_is_not_followed(tmp_path: Path) -> None:
+    SimpleITK.WriteImage(to_itk(PHANTOM.volume()), str(tmp_path / "image.nhdr"))
+    (tmp_path / "image.nhdr").rename(tmp_path / "image.nrrd")
+    with pytest.raises(ReadError, match="keeps its voxels in another file"):
+        read_volume(tmp_path / "image.nrrd")
+    SimpleITK.WriteImage(to_itk(PHANTOM.volume()), str(tmp_path / "image.mhd"))
+    (tmp_path / "image.mhd").rename(tmp_path / "image.mha")
+    with pytest.raises(ReadError, match="keeps its voxels in another file"):
+        read_volume(tmp_path / "image.mha")
+
+
+def test_colour_images_are_refused(tmp_path: Path) -> None:
+    image = SimpleITK.GetImageFromArray(np.zeros((3, 4, 5, 3), np.uint8), isVector=True)
+    SimpleITK.WriteImage(image, str(tmp_path / "colour.nrrd"))
+    with pytest.raises(ReadError, match="holds 3 values per voxel"):
+        read_volume(tmp_path / "colour.nrrd")
+
+
+def test_a_slicer_segmentation_keeps_names_codes_and_overlap(tmp_path: Path) -> None:
+    volume = PHANTOM.volume()
+    written = three(volume)
+    save(written, tmp_path / "three.seg.nrrd")
+    found = read_segmentation(tmp_path / "three.seg.nrrd", volume)
+    assert found.segments == written.segments
+    for mask, other in zip(written.masks, found.masks, strict=True):
+        np.testing.assert_array_equal(mask, other)
+
+
+def test_slicer_opens_it(tmp_path: Path) -> None:
+    if find_spec("slicer_core") is None:
+        pytest.skip("slicer-core is not installed; `pip install slicer-core` enables this check")
+    volume = PHANTOM.volume()
+    written = three(volume)
+    save(written, tmp_path / "three.seg.nrrd")
+    command = [sys.executable, "-c", SLICER, str(tmp_path / "three.seg.nrrd")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    segments = json.loads(result.stdout.split("RESULT")[1])
+    assert len(segments) == 3
+    for segment, mask, found in zip(written.segments, written.masks, segments, strict=True):
+        assert found["name"] == segment.label
+        assert found["entry"] == terminology(segment.category, segment.type)
+        np.testing.assert_allclose(found["colour"], np.array(segment.colour) / 255, atol=1e-5)
+        np.testing.assert_array_equal(found["voxels"], np.argwhere(mask))
+
+
+def test_a_plain_label_map(tmp_path: Path) -> None:
+    volume, mask = PHANTOM.volume(), ellipsoid(PHANTOM)
+    save(one_segment(volume, mask), tmp_path / "label.nrrd")
+    image = SimpleITK.ReadImage(str(tmp_path / "label.nrrd"))
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(image), mask)
+    np.testing.assert_allclose(image.GetOrigin(), PHANTOM.origin)
+    with pytest.raises(WriteError, match=r"segments overlap.*give \.dcm or \.seg\.nrrd"):
+        save(three(volume), tmp_path / "three.nrrd")
+
+
+def test_a_sheared_grid_is_kept(tmp_path: Path) -> None:
+    phantom = replace(PHANTOM, step=(0.3, 0.9, 2.2))
+    volume, mask = phantom.volume(), ellipsoid(phantom)
+    save(one_segment(volume, mask), tmp_path / "lesion.seg.nrrd")
+    np.testing.assert_array_equal(read_segmentation(tmp_path / "lesion.seg.nrrd", volume).masks[0], mask)
+
+
+def test_a_segmentation_of_another_grid_is_refused(tmp_path: Path) -> None:
+    volume = PHANTOM.volume()
+    save(one_segment(volume, ellipsoid(PHANTOM)), tmp_path / "lesion.seg.nrrd")
+    other = replace(PHANTOM, spacing=(2.5, 1.5, 0.76)).volume()
+    with pytest.raises(GeometryError, match="lies on another grid"):
+        read_segmentation(tmp_path / "lesion.seg.nrrd", other)
