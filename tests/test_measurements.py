@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -138,6 +138,7 @@ def test_mask_of_another_shape_is_refused():
         volume_ml(np.zeros((2, 2, 2), bool), grid((2, 2, 3)))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_equals_brute_force_over_all_outline_points(seed):
     rng = np.random.default_rng(seed)

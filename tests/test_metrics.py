@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
 from edgeflow_med import metrics
@@ -47,7 +47,9 @@ def test_accuracy_near_leaves_far_pixels_out():
     assert metrics.accuracy(answer, target) == pytest.approx(38 / 40)
 
 
-@pytest.mark.parametrize("measure", [metrics.iou, metrics.dice, metrics.precision, metrics.recall, metrics.accuracy_near])
+@pytest.mark.parametrize(
+    "measure", [metrics.iou, metrics.dice, metrics.precision, metrics.recall, metrics.accuracy_near]
+)
 def test_empty_masks_agree_with_empty_masks_only(measure):
     assert measure(EMPTY, EMPTY) == 1.0
     assert measure(TARGET, EMPTY) == 0.0
@@ -96,6 +98,7 @@ def test_masks_that_do_not_fit_are_refused(other):
         metrics.iou(TARGET, other)
 
 
+@settings(deadline=None)
 @given(MASKS, MASKS)
 def test_laws(answer, target):
     overlap = metrics.iou(answer, target)

@@ -58,7 +58,8 @@ class Report:
     """Everything that an evaluation found out.
 
     Attributes:
-        predictor: Name, version and device of what was evaluated.
+        predictor: Name, version and device of what was evaluated; ``seen`` says whether its training may have held the
+            data.
         settings: What was asked for.
         environment: Date, commit, machine and versions.
         sets: What was drawn, one entry per data set.
@@ -205,9 +206,9 @@ def rounded(value: Any) -> Any:
     return value
 
 
-def describe_predictor(predictor: Predictor) -> dict[str, str]:
-    """Name, version and device of a predictor."""
-    return {"name": predictor.name, "version": predictor.version, "device": predictor.device}
+def describe_predictor(predictor: Predictor, seen: str) -> dict[str, str]:
+    """Name, version and device of a predictor, and whether its training may have held the data."""
+    return {"name": predictor.name, "version": predictor.version, "device": predictor.device, "seen": seen}
 
 
 def describe_environment() -> dict[str, Any]:

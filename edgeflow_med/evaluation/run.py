@@ -44,6 +44,7 @@ def evaluate(
     accept: Callable[[str], bool] | None = None,
     progress: Progress | None = None,
     robots: Mapping[str, RobotKind] = ROBOTS,
+    seen: str = "",
 ) -> Report:
     """Let robot users outline a sample of the labelled structures of data sets.
 
@@ -56,6 +57,7 @@ def evaluate(
         accept: Which cases to use, by name, e.g. a validation split; None for all.
         progress: Told after every target.
         robots: The robot users that ``settings.robots`` can name.
+        seen: Whether the predictor's training may have held these data, for the tables; empty if nothing is to be said.
 
     Raises:
         ReadError: A data set that cannot be read.
@@ -74,7 +76,7 @@ def evaluate(
             f"Two data sets have the same name ({', '.join(sorted(names))}); rename one in its dataset.json."
         )
     result = Report(
-        describe_predictor(predictor), settings, describe_environment(), [_set_info(*entry) for entry in drawn]
+        describe_predictor(predictor, seen), settings, describe_environment(), [_set_info(*entry) for entry in drawn]
     )
     total = sum(len(s.targets) * len(settings.robots) + len(objects) for _, s, objects in drawn)
     if total == 0:

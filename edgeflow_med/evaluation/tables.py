@@ -116,6 +116,7 @@ def _heading(report: Report) -> str:
         f"**{predictor['name']}** ({predictor['version']}, {predictor['device']}): {environment['date'][:10]}, commit "
         f"{environment['commit'][:10]}, {environment['cpu']}, {environment['cores']} cores, threads {threads}, load "
         f"{environment['load_average']}; seed {report.settings.seed}."
+        + (f" Seen in training: {predictor['seen']}." if predictor["seen"] else "")
     )
 
 

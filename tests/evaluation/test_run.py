@@ -105,8 +105,9 @@ def test_report_of_another_kind(tmp_path):
 
 def test_tables_and_plot_of_two_predictors(two_cases, bright, tmp_path):
     first = evaluate([two_cases], bright, SMALL)
-    second = replace(first, predictor={"name": "second", "version": "2", "device": "cpu"})
+    second = replace(first, predictor={"name": "second", "version": "2", "device": "cpu", "seen": "half of it"})
     text = markdown([first, second])
+    assert text.count("Seen in training: half of it.") == 1
     rows = [line for line in text.splitlines() if line.startswith(("| Blocks | bright |", "| Blocks | second |"))]
     assert len(rows) == 2 * (2 * 3 + 1)
     widths = {line.count("|") for line in text.splitlines() if line.startswith("| ") and "NoC@85" in line}
