@@ -68,7 +68,16 @@ def find_bundle(name: str) -> Bundle:
     names = bundle_names()
     if name not in names:
         raise ModelError(f"Unknown model {name!r}; give one of: {', '.join(names) or 'none is installed'}.")
-    path = resource("weights") / name
+    return open_bundle(resource("weights") / name)
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Open the bundle in a folder, whose name is the model's name.
+
+    Raises:
+        ModelError: The folder is incomplete.
+    """
+    name = path.resolve().name
     try:
         bundle = Bundle(name, path, json.loads((path / "configs" / "metadata.json").read_text("utf-8")))
         bundle.sha256, bundle.policy  # noqa: B018 - an incomplete file fails here

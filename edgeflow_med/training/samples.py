@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from itertools import pairwise
 from typing import TypeVar
 
@@ -42,6 +43,7 @@ class SampleConfig:
     Attributes:
         size: Side of the crop at the network.
         propagate_share: Samples that start from the neighbouring slice.
+        end_share: Of those, steps out of the structure, where the right answer is empty.
         correct_share: Samples that start from a corrupted mask.
         pseudo_share: Samples of a case with class-free objects that use one.
         scribble_share: First prompts that are scribbles.
@@ -50,7 +52,8 @@ class SampleConfig:
     """
 
     size: int = 192
-    propagate_share: float = 0.25
+    propagate_share: float = 0.35
+    end_share: float = 0.25
     correct_share: float = 0.2
     pseudo_share: float = 0.25
     scribble_share: float = 0.2
@@ -107,12 +110,13 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
     def _draw(self, rng: np.random.Generator) -> dict[str, torch.Tensor] | None:
         name = self.names[rng.choice(len(self.names), p=self.probabilities)]
         case, axis, k = self.slices[name][rng.integers(len(self.slices[name]))]
-        target, neighbour = pick_target(case, axis, k, self.config, rng)
+        scene = pick_scene(case, axis, k, self.config, rng)
+        target, neighbour = scene.target, scene.neighbour
         seen = target if target.any() else neighbour
         if seen is None or seen.sum() < 12:
             return None
         crop = draw_crop(seen, plane_spacing(case, axis), self.config, rng)
-        image = window_slice(case, np.take(case.image, k, axis), rng)
+        image = window_slice(case, np.take(case.image, scene.index, axis), rng)
         turn = int(rng.integers(8))
         patch = orient(crop.extract(image), turn)
         patch = np.asarray(self.augment(patch[None])).clip(0, 1)
@@ -140,34 +144,46 @@ def plane_spacing(case: Case, axis: int) -> tuple[float, float]:
     return first, second
 
 
-def pick_target(
-    case: Case, axis: int, k: int, config: SampleConfig, rng: np.random.Generator
-) -> tuple[Mask, Mask | None]:
-    """A structure on slice ``k`` and, for a propagation sample, the same structure one or two slices away.
+class Scene(NamedTuple):
+    """What is to be outlined: the slice's number, the target on it, and for propagation the mask on a slice nearby."""
 
-    In a propagation sample the target may be empty: the structure has ended.
-    """
+    index: int
+    target: Mask
+    neighbour: Mask | None = None
+
+
+def pick_scene(case: Case, axis: int, k: int, config: SampleConfig, rng: np.random.Generator) -> Scene:
+    """A structure on slice ``k`` or, for propagation, a step of one or two slices near it, in or out of the structure."""
     objects = case.objects.get((axis, k))
     labels = np.take(case.labels, k, axis)
     values = np.unique(labels[labels > 0])
     if objects and (len(values) == 0 or rng.random() < config.pseudo_share):
-        return objects[rng.integers(len(objects))], None
+        return Scene(k, objects[rng.integers(len(objects))])
     value = values[rng.integers(len(values))]
+    if rng.random() < config.propagate_share:
+        scene = _pick_step(case.labels == value, axis, k, config, rng)
+        if scene is not None:
+            return scene
     mask = labels == value
-    depth = case.labels.shape[axis]
-    if depth > 2 and rng.random() < config.propagate_share:
-        step = int(rng.choice([1, 1, 1, 2])) * int(rng.choice([-1, 1]))
-        if 0 <= k + step < depth:
-            # Half of the time look outwards, so that ends of structures are seen often enough.
-            neighbour = np.take(case.labels, k + step, axis) == value
-            if neighbour.any():
-                return mask, neighbour
-            return neighbour, mask
     if rng.random() < 0.5:
         parts, count = ndimage.label(mask)
         if count > 1:
             mask = parts == rng.integers(1, count + 1)
-    return mask, None
+    return Scene(k, mask)
+
+
+def _pick_step(structure: Mask, axis: int, k: int, config: SampleConfig, rng: np.random.Generator) -> Scene | None:
+    """A step from one slice of a structure to another, or out of the structure; None at the end of the volume."""
+    step = int(rng.choice([1, 1, 1, 2])) * int(rng.choice([-1, 1]))
+    target = k
+    if rng.random() < config.end_share:  # a structure has many slices and two ends: those must be looked for
+        filled = np.flatnonzero(structure.any(axis=tuple(a for a in range(3) if a != axis)))
+        target = int(filled[-1] + abs(step) if step > 0 else filled[0] - abs(step))
+        step = -step
+    if not (0 <= target < structure.shape[axis] and 0 <= target + step < structure.shape[axis]):
+        return None
+    neighbour = np.take(structure, target + step, axis)
+    return Scene(target, np.take(structure, target, axis), neighbour) if neighbour.any() else None
 
 
 def draw_crop(mask: Mask, spacing: tuple[float, float], config: SampleConfig, rng: np.random.Generator) -> Crop:
