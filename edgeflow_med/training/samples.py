@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 from itertools import pairwise
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -153,7 +152,7 @@ class Scene(NamedTuple):
 
 
 def pick_scene(case: Case, axis: int, k: int, config: SampleConfig, rng: np.random.Generator) -> Scene:
-    """A structure on slice ``k`` or, for propagation, a step of one or two slices near it, in or out of the structure."""
+    """A structure on slice ``k`` or, for propagation, a step of one or two slices near it, also out of the structure."""
     objects = case.objects.get((axis, k))
     labels = np.take(case.labels, k, axis)
     values = np.unique(labels[labels > 0])
