@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeflow_med.errors import GeometryError, ReadError
-from edgeflow_med.io.nifti import read_nifti, read_nifti_labels
+from edgeflow_med.io.nifti import read_nifti
 from edgeflow_med.volume import Volume
 from edgeflow_med.windows import Window, choose_window
 
@@ -91,7 +91,12 @@ def read_labels(case: CaseFiles) -> Labels:
     Raises:
         ReadError: The file cannot be read, or holds something else than whole numbers in three dimensions.
     """
-    return read_nifti_labels(case.label)[0].astype(np.int32)
+    array = read_nifti(case.label).array
+    if not np.array_equal(array, np.rint(array)):
+        raise ReadError(
+            f"{case.label} is not a label map: its values are not whole numbers; give one number per structure."
+        )
+    return array.astype(np.int32)
 
 
 def read_image(dataset: DataSet, case: CaseFiles) -> Volume:
@@ -102,8 +107,8 @@ def read_image(dataset: DataSet, case: CaseFiles) -> Volume:
         GeometryError: The labels lie on another grid.
     """
     volume = read_nifti(case.image, modality=dataset.modality)
-    labels, affine = read_nifti_labels(case.label)
-    if not volume.same_grid(affine, labels.shape):
+    labels = read_nifti(case.label)
+    if not volume.same_grid(labels.affine, labels.shape):
         raise GeometryError(f"Labels {case.label} lie on another grid than {case.image}; resample them to the image.")
     return volume
 

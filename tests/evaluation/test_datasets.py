@@ -73,3 +73,10 @@ def test_labels_on_another_grid_are_refused(two_cases):
     dataset = read_dataset(two_cases)
     with pytest.raises(GeometryError, match="another grid"):
         read_image(dataset, dataset.cases[0])
+
+
+def test_labels_must_be_whole_numbers(two_cases):
+    path = two_cases / "labelsTr" / "a.nii.gz"
+    nib.save(nib.Nifti1Image(np.full((50, 40, 12), 0.5, np.float32), np.diag([0.5, 1.0, 3.0, 1.0])), path)
+    with pytest.raises(ReadError, match="not a label map"):
+        read_labels(read_dataset(two_cases).cases[0])
