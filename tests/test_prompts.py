@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeflow_med.errors import PromptError
@@ -90,14 +90,13 @@ BAD: dict[str, tuple[list[str | int], object, str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_document_is_refused_with_the_place_in_one_line(case: str) -> None:
     path, value, reason = BAD[case]
-    with pytest.raises(
-        PromptError, match=f"^clicks.json does not follow the prompts schema {'' if 'at ' in reason else '.*'}{reason}"
-    ) as caught:
+    with pytest.raises(PromptError, match=f"^clicks.json does not follow the prompts schema .*{reason}") as caught:
         parse_prompts(changed(path, value), "clicks.json")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),

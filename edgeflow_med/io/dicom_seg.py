@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
-from edgeflow_med import __version__
 from edgeflow_med.errors import WriteError
 from edgeflow_med.io.atomic import write_verified
 from edgeflow_med.io.dicom_seg_read import read_dicom_seg
@@ -66,6 +66,7 @@ def build_dicom_seg(segmentation: Segmentation) -> Dataset:
 
     volume = segmentation.volume
     sources, occupied = _normalised_sources(segmentation), _occupied(segmentation)
+    version = _version()
     labels = ", ".join(segment.label for segment in segmentation.segments)
     unreviewed = sum(segment.unreviewed_slices for segment in segmentation.segments)
     if segmentation.overlaps:
@@ -88,8 +89,8 @@ def build_dicom_seg(segmentation: Segmentation) -> Dataset:
             instance_number=1,
             manufacturer="EdgeFlow-Med",
             manufacturer_model_name="EdgeFlow-Med",
-            software_versions=__version__,
-            device_serial_number=__version__,
+            software_versions=version,
+            device_serial_number=version,
             content_label="SEGMENTATION",
             content_description=f"Not for clinical use; {unreviewed} unreviewed slices",
             transfer_syntax_uid=ExplicitVRLittleEndian,
@@ -206,6 +207,13 @@ def _series_number(source: Dataset) -> int:
     """A number near the source's own, so that viewers list the two together."""
     number = int(source.get("SeriesNumber") or 0)
     return number * 100 + 1 if 0 <= number < 10_000_000 else 1
+
+
+def _version() -> str:
+    try:
+        return metadata.version("edgeflow-med")
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def _shortened(text: str, length: int) -> str:
