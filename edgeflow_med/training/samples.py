@@ -44,6 +44,7 @@ class SampleConfig:
         propagate_share: Samples that start from the neighbouring slice.
         end_share: Of those, steps out of the structure, where the right answer is empty.
         correct_share: Samples that start from a corrupted mask.
+        silent_share: Of the corrections, those without any prompt: the image alone tells what is wrong.
         pseudo_share: Samples of a case with class-free objects that use one.
         scribble_share: First prompts that are scribbles.
         extent: Smallest and largest ratio of the target's extent to the crop's side.
@@ -51,9 +52,10 @@ class SampleConfig:
     """
 
     size: int = 192
-    propagate_share: float = 0.35
-    end_share: float = 0.25
-    correct_share: float = 0.2
+    propagate_share: float = 0.45
+    end_share: float = 0.3
+    correct_share: float = 0.3
+    silent_share: float = 0.4
     pseudo_share: float = 0.25
     scribble_share: float = 0.2
     extent: tuple[float, float] = (0.12, 0.85)
@@ -126,7 +128,8 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
             previous = state_of(corrupt(orient(crop.extract(neighbour) >= 0.5, turn), rng, mild=True), rng)
         elif rng.random() < self.config.correct_share:
             previous = state_of(corrupt(wanted, rng, mild=False), rng)
-        if neighbour is None or rng.random() < 0.15:
+        alone = neighbour is not None or (previous.any() and rng.random() < self.config.silent_share)
+        if not alone or rng.random() < 0.1:
             strokes = first_prompts(wanted, previous[0] >= 0.5, self.config, rng)
         identity = Crop((-0.5, -0.5), (1.0, 1.0), self.config.size, wanted.shape)
         return {
@@ -152,7 +155,7 @@ class Scene(NamedTuple):
 
 
 def pick_scene(case: Case, axis: int, k: int, config: SampleConfig, rng: np.random.Generator) -> Scene:
-    """A structure on slice ``k`` or, for propagation, a step of one or two slices near it, also out of the structure."""
+    """A structure on slice ``k`` or, for propagation, a step of one or two slices nearby, also out of the structure."""
     objects = case.objects.get((axis, k))
     labels = np.take(case.labels, k, axis)
     values = np.unique(labels[labels > 0])
@@ -173,7 +176,7 @@ def pick_scene(case: Case, axis: int, k: int, config: SampleConfig, rng: np.rand
 
 def _pick_step(structure: Mask, axis: int, k: int, config: SampleConfig, rng: np.random.Generator) -> Scene | None:
     """A step from one slice of a structure to another, or out of the structure; None at the end of the volume."""
-    step = int(rng.choice([1, 1, 1, 2])) * int(rng.choice([-1, 1]))
+    step = int(rng.choice([1, 1, 2, 3, 4])) * int(rng.choice([-1, 1]))  # far steps, or copying would do
     target = k
     if rng.random() < config.end_share:  # a structure has many slices and two ends: those must be looked for
         filled = np.flatnonzero(structure.any(axis=tuple(a for a in range(3) if a != axis)))
@@ -231,7 +234,7 @@ def corrupt(mask: Mask, rng: np.random.Generator, *, mild: bool) -> Mask:
     """A mask as a neighbour's or an imperfect answer: shifted, bent, grown or shrunk, parts missing or added."""
     size = mask.shape[0]
     extent = max(4.0, float(np.sqrt(mask.sum())))
-    strength = (0.04 if mild else 0.12) * extent
+    strength = (0.06 if mild else 0.12) * extent
     noise = ndimage.gaussian_filter(rng.normal(size=(2, *mask.shape)), (0, size / 12, size / 12))
     noise *= strength / (np.abs(noise).max() + 1e-6)
     shift = rng.normal(0, 0.4 * strength, 2)
@@ -260,7 +263,7 @@ def _toggle_blob(mask: Mask, near: Mask, extent: float, rng: np.random.Generator
 
 def state_of(mask: Mask, rng: np.random.Generator) -> NDArray[np.float32]:
     """A mask as the network would have answered it: soft probability and edge, ``(2, S, S)``."""
-    blur = rng.uniform(0.5, 1.5)
+    blur = rng.uniform(0.5, 3.0)
     probability = ndimage.gaussian_filter(mask.astype(np.float32), blur)
     edge = ndimage.gaussian_filter(boundary(mask).astype(np.float32), 0.6) * rng.uniform(0.5, 1.0)
     return np.stack([probability, edge]).astype(np.float32)
