@@ -22,6 +22,7 @@ class Stop(StrEnum):
 
     ENDED = "the structure ends"
     CHANGED = "the outline changes too much from one slice to the next"
+    TISSUE = "the tissue inside the outline changes"
     EDGE = "mask and edge disagree"
     UNSURE = "the network is too unsure"
     REACHED = "a slice the reader annotated is reached"
@@ -37,6 +38,7 @@ class Brakes:
         shrink: Stop as ended below this ratio of the area to the neighbour's.
         grow: Stop as changed above this ratio.
         overlap: Stop as changed below this Dice with the neighbour's mask.
+        tissue: Stop if the median windowed intensity inside the mask differs by more from that of the annotated slice.
         edge: Stop below this mean edge probability along the outline, relative to that of the annotated slice.
         quality: Stop below this expected IoU.
         smallest: Stop as ended below this many pixels.
@@ -45,6 +47,7 @@ class Brakes:
     shrink: float = 0.2
     grow: float = 2.5
     overlap: float = 0.4
+    tissue: float = 0.2
     edge: float = 0.35
     quality: float = 0.6
     smallest: int = 4
@@ -76,15 +79,31 @@ def edge_agreement(prediction: Prediction) -> float:
     return float(ndimage.maximum_filter(prediction.edge, 3)[outline].mean())
 
 
-def brake(new: Prediction, old: Prediction, reference_edge: float, brakes: Brakes) -> Stop | None:
-    """Which brake an answer triggers, given its neighbour's answer."""
+@dataclass(frozen=True)
+class Reference:
+    """What the annotated slice says about the structure: edge along its outline, median intensity inside."""
+
+    edge: float
+    tissue: float
+
+    @classmethod
+    def of(cls, prediction: Prediction, image: NDArray[np.float32]) -> Reference:
+        """Measure an answer on its slice."""
+        inside = image[prediction.mask]
+        return cls(edge_agreement(prediction), float(np.median(inside)) if inside.size else 0.0)
+
+
+def brake(new: Prediction, old: Prediction, seen: Reference, reference: Reference, brakes: Brakes) -> Stop | None:
+    """Which brake an answer triggers, given its neighbour's answer, what it measures, and what the annotated slice did."""
     area, before = int(new.mask.sum()), int(old.mask.sum())
     if area < brakes.smallest or area < brakes.shrink * before:
         return Stop.ENDED
     dice = 2 * int((new.mask & old.mask).sum()) / (area + before)
     if area > brakes.grow * before or dice < brakes.overlap:
         return Stop.CHANGED
-    if edge_agreement(new) < brakes.edge * reference_edge:
+    if abs(seen.tissue - reference.tissue) > brakes.tissue:
+        return Stop.TISSUE
+    if seen.edge < brakes.edge * reference.edge:
         return Stop.EDGE
     if new.quality < brakes.quality:
         return Stop.UNSURE
@@ -120,16 +139,16 @@ def propagate(
         One step per slice segmented, and for each direction a last one that says why it stopped.
     """
     brakes = brakes or Brakes()
-    reference = edge_agreement(prediction)
+    reference = Reference.of(prediction, image(start))
     for direction in (-1, 1):
         before = prediction
         index = start + direction
         while True:
             stop = _no_further(index, start, count, limit, anchors)
             if stop is None:
-                request = SliceRequest(image(index), spacing, (), before, propagated=True)
-                answer = predictor.predict(request)
-                stop = brake(answer, before, reference, brakes)
+                seen = image(index)
+                answer = predictor.predict(SliceRequest(seen, spacing, (), before, propagated=True))
+                stop = brake(answer, before, Reference.of(answer, seen), reference, brakes)
             if stop is not None:
                 yield SliceStep(index, direction, None, stop)
                 break
