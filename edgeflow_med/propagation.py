@@ -94,7 +94,7 @@ class Reference:
 
 
 def brake(new: Prediction, old: Prediction, seen: Reference, reference: Reference, brakes: Brakes) -> Stop | None:
-    """Which brake an answer triggers, given its neighbour's answer, what it measures, and what the annotated slice did."""
+    """Which brake an answer triggers, given its neighbour's answer and what it and the annotated slice measure."""
     area, before = int(new.mask.sum()), int(old.mask.sum())
     if area < brakes.smallest or area < brakes.shrink * before:
         return Stop.ENDED
@@ -110,7 +110,7 @@ def brake(new: Prediction, old: Prediction, seen: Reference, reference: Referenc
     return None
 
 
-def propagate(
+def propagate(  # noqa: PLR0913 - what walks, where, and one keyword per limit
     predictor: Predictor,
     image: Callable[[int], NDArray[np.float32]],
     count: int,
