@@ -1,0 +1,72 @@
+"""The command line: ``edgeflow-med segment | info | demo | doctor``.
+
+Whatever goes wrong, a person gets one line on stderr and a program the exit status: 0, or 2, or 130 after Ctrl+C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+DEBUG = "EDGEFLOW_DEBUG"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: What follows the program's name; by default ``sys.argv[1:]``.
+
+    Returns:
+        The exit status.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter is no reason to fail
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has gone; nothing more can be said, and nothing may be said at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    from typer import TyperException
+
+    from edgeflow_med.cli.app import app
+    from edgeflow_med.errors import EdgeFlowError
+
+    if not os.environ.get(DEBUG):
+        _hush()
+    try:
+        return app(arguments, prog_name="edgeflow-med", standalone_mode=False) or 0
+    except EdgeFlowError as error:
+        return _refuse(str(error))
+    except TyperException as error:
+        return _refuse(f"{error.format_message().rstrip('.')}; see `edgeflow-med --help`.")
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # the last line of defence
+        if os.environ.get(DEBUG):
+            raise
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return _refuse(f"internal error ({what}); run again with {DEBUG}=1 for the traceback")
+
+
+def _refuse(message: str) -> int:
+    """Say in one line what is wrong."""
+    line = "".join(character if character.isprintable() else " " for character in message)
+    print(f"edgeflow-med: {' '.join(line.split())}", file=sys.stderr)
+    return 2
+
+
+def _hush() -> None:
+    """Keep what libraries say to developers off the screen; what matters to the user is in ``Volume.warnings``."""
+    import logging
+    import warnings
+
+    warnings.simplefilter("ignore")
+    logging.disable(logging.ERROR)

@@ -1,0 +1,5 @@
+"""``edgeflow-med doctor``."""
+
+
+def doctor() -> None:
+    """Say what is here."""

@@ -1,0 +1,106 @@
+"""What a run writes besides segmentations, and what is checked about files before it starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeflow_med.errors import UsageError, WriteError
+from edgeflow_med.io import check_writable
+from edgeflow_med.io.atomic import check_folder, write_verified
+
+if TYPE_CHECKING:
+    from edgeflow_med.cli.job import Job
+    from edgeflow_med.session import Session
+    from edgeflow_med.volume import Volume
+
+
+def check_outputs(outputs: Sequence[Path], report: Path | None, picture: Path | None) -> None:
+    """Check before long work that all files could be written and that none would replace another.
+
+    Raises:
+        UsageError: Two outputs are the same file.
+        WriteError: A file could not be written.
+    """
+    for path in outputs:
+        check_writable(path)
+    for option, extra, suffix in (("--report", report, ".json"), ("--picture", picture, ".png")):
+        if extra is not None:
+            if extra.suffix.lower() != suffix:
+                raise WriteError(f"Cannot write {extra}: {option} writes {suffix}; give a name that ends so.")
+            check_folder(extra)
+    paths = [path.resolve() for path in (*outputs, report, picture) if path is not None]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UsageError(f"{path} was given as output twice; give each output its own name.")
+
+
+def check_sources(volume: Volume, job: Job) -> None:
+    """Check that the outputs fit the scan, and that none of them would replace it.
+
+    Raises:
+        WriteError: They do not.
+    """
+    for path in (*job.outputs, job.report, job.picture):
+        if path is not None and _is_source(path, volume, job):
+            raise WriteError(f"Cannot write {path}: the scan itself would be replaced; give another name.")
+    if not volume.headers:
+        for path in job.outputs:
+            if path.suffix.lower() == ".dcm":
+                raise WriteError(
+                    f"Cannot write {path}: a DICOM-SEG must refer to a DICOM series; give .nii.gz or .seg.nrrd."
+                )
+
+
+def _is_source(path: Path, volume: Volume, job: Job) -> bool:
+    if not path.exists():
+        return False
+    if path.samefile(job.input):
+        return True
+    if not volume.headers or not job.input.is_dir() or job.input.resolve() not in path.resolve().parents:
+        return False
+    import pydicom
+
+    header = pydicom.dcmread(path, force=True, specific_tags=["SOPInstanceUID"], stop_before_pixels=True)
+    return header.get("SOPInstanceUID") in {source.get("SOPInstanceUID") for source in volume.headers}
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a JSON file that is whole or not there.
+
+    Raises:
+        WriteError: It could not be written.
+    """
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def verify(temporary: Path) -> None:
+        if json.loads(temporary.read_text("utf-8")) != document:
+            raise WriteError(f"Cannot write {path}: it did not read back as written.")
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, "utf-8")
+
+    write_verified(path, write, verify)
+
+
+def write_picture(path: Path, session: Session, found: dict[str, Any]) -> None:
+    """Draw what was found and write it as PNG.
+
+    Raises:
+        WriteError: It could not be written.
+    """
+    from PIL import Image
+
+    from edgeflow_med.cli.panels import caption, picture_rows
+    from edgeflow_med.picture import draw_picture
+
+    picture = draw_picture(picture_rows(session, found), caption(session, found), found["notice"])
+
+    def verify(temporary: Path) -> None:
+        with Image.open(temporary) as written:
+            if written.convert("RGB").tobytes() != picture.tobytes():
+                raise WriteError(f"Cannot write {path}: it did not read back as drawn.")
+
+    write_verified(path, lambda temporary: picture.save(temporary, format="PNG", optimize=True), verify)

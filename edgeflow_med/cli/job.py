@@ -1,0 +1,238 @@
+"""The main job: read, click, propagate, measure, save. What can be refused is refused before the network runs."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from edgeflow_med import __version__
+from edgeflow_med.cli.files import check_outputs, check_sources, write_json
+from edgeflow_med.cli.output import counts, heading, lengths, make_progress, row, warn
+from edgeflow_med.errors import PromptError
+from edgeflow_med.io import read_segmentation, read_volume
+from edgeflow_med.prompts import Prompt, PromptSet, check_prompt
+from edgeflow_med.propagation import SliceStep
+from edgeflow_med.report import NOTICE, describe
+from edgeflow_med.segmentation import Segmentation
+from edgeflow_med.session import SegmentState, Session
+from edgeflow_med.volume import Plane, Volume
+from edgeflow_med.weights import DEFAULT_MODEL, find_bundle
+
+DEFAULT_LABEL = "Lesion"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was asked for; see ``edgeflow-med segment --help``.
+
+    An empty label in ``prompts`` means the one segment of the initial mask, or else a new one called "Lesion".
+    """
+
+    input: Path
+    outputs: tuple[Path, ...]
+    prompts: PromptSet
+    series: str | None = None
+    initial_mask: Path | None = None
+    plane: Plane | None = None
+    window: str | None = None
+    modality: str | None = None
+    propagate: bool = False
+    limit: int | None = None
+    model: str = DEFAULT_MODEL
+    device: str = "auto"
+    report: Path | None = None
+    picture: Path | None = None
+
+
+@dataclass
+class Clock:
+    """How long the parts of a run took."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        """Time a part."""
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - began
+
+
+def run_job(job: Job, console: Console) -> Session:
+    """Do a job and print what happens.
+
+    Raises:
+        EdgeFlowError: It cannot be done; files that could not be written whole are not there.
+    """
+    check_outputs(job.outputs, job.report, job.picture)
+    bundle = find_bundle(job.model)
+    clock = Clock()
+    console.print(f"EdgeFlow-Med {__version__}", style="bold")
+    with clock.measure("read"):
+        volume = _read(job)
+        initial = read_segmentation(job.initial_mask, volume) if job.initial_mask else None
+    _print_volume(console, volume)
+    check_sources(volume, job)
+    plane = job.plane or job.prompts.plane or volume.acquisition_plane
+    for entry in job.prompts.segments:
+        for prompt in entry.prompts:
+            check_prompt(prompt, volume, volume.axis(plane))
+    with clock.measure("load_model"):
+        session = _start(job, volume, plane)
+    _print_engine(console, session, clock)
+    asked = _segments(session, job.prompts, initial)
+    steps: dict[int, list[SliceStep]] = {}
+    for state, prompts in asked:
+        with clock.measure(f"segment {state.label}"):
+            steps[id(state)] = _segment(session, state, prompts, job, console)
+    found = describe(
+        session,
+        [steps.get(id(state), []) for state in session.segments],
+        checksum=bundle.sha256,
+        seconds=clock.seconds,
+    )
+    _print_findings(console, found)
+    _write(job, session, found, console)
+    console.print()
+    console.print(NOTICE)
+    return session
+
+
+def _read(job: Job) -> Volume:
+    """The volume; ``--modality`` wins over the file, with a warning if the file says otherwise."""
+    volume = read_volume(job.input, series=job.series)
+    if job.modality is None or job.modality == volume.modality:
+        return volume
+    if not volume.modality:
+        return replace(volume, modality=job.modality)
+    note = f"The file says that it is {volume.modality}, --modality says {job.modality}; taken as {job.modality}."
+    return replace(volume, modality=job.modality, warnings=(*volume.warnings, note))
+
+
+def _start(job: Job, volume: Volume, plane: Plane) -> Session:
+    from edgeflow_med.predictors import load_predictor
+
+    return Session(volume, load_predictor(job.model, job.device), plane=plane, window=job.window)
+
+
+def _segments(
+    session: Session, prompts: PromptSet, initial: Segmentation | None
+) -> list[tuple[SegmentState, tuple[Prompt, ...]]]:
+    """Which segment each group of prompts speaks of: one of the initial mask, by label, or a new one.
+
+    Raises:
+        PromptError: Clicks without a label, and an initial mask with several segments.
+    """
+    if initial is not None:
+        for known, mask in zip(initial.segments, initial.masks, strict=True):
+            session.add_segment(known.label, mask)
+    free = list(session.segments)
+    if not prompts.segments[0].label and len(free) > 1:
+        labels = ", ".join(repr(state.label) for state in free)
+        raise PromptError(f"The initial mask has {len(free)} segments; say by --label which one is meant: {labels}.")
+    asked = []
+    for entry in prompts.segments:
+        state = next((known for known in free if entry.label in ("", known.label)), None)
+        if state is None:
+            state = session.add_segment(entry.label or DEFAULT_LABEL)
+        else:
+            free.remove(state)
+        asked.append((state, entry.prompts))
+    return asked
+
+
+def _segment(
+    session: Session, state: SegmentState, prompts: tuple[Prompt, ...], job: Job, console: Console
+) -> list[SliceStep]:
+    """Answer the prompts of a segment and propagate it; returns the steps of the propagation."""
+    heading(console, state.label)
+    pixel = session.slice_spacing[0] * session.slice_spacing[1]
+    slices = session.volume.shape[session.axis]
+    steps = []
+    with make_progress(console) as progress:
+        task = progress.add_task("Answering prompts", total=len(prompts))
+        for prompt in prompts:
+            answer = session.prompt(prompt, state)
+            console.print(
+                f"  {_name(prompt):<28}{state.seconds[-1]:6.2f} s {answer.mask.sum() * pixel:9.0f} mm2"
+                f"  quality {answer.quality:.2f}"
+            )
+            progress.advance(task)
+        if not state.mask.any():
+            raise PromptError(f"The mask of {state.label!r} came out empty; give a click inside it, or other clicks.")
+        if job.propagate:
+            task = progress.add_task("Propagating", total=slices)
+            for step in session.propagate(state, limit=job.limit):
+                steps.append(step)
+                console.print(_told(session, step, pixel))
+                progress.advance(task)
+    return steps
+
+
+def _name(prompt: Prompt) -> str:
+    kind = type(prompt).__name__
+    sign = "" if prompt.positive else "negative "
+    point = ", ".join(f"{value:g}" for value in prompt.points[0])
+    return f"{sign}{kind}".capitalize() + f" ({point})"
+
+
+def _told(session: Session, step: SliceStep, pixel_mm2: float) -> str:
+    """One line on a step of propagation."""
+    if step.prediction is None:
+        return f"  Stopped before {'kji'[session.axis]} = {step.index}: {step.stop}."
+    area = step.prediction.mask.sum() * pixel_mm2
+    return f"  {'Slice ' + str(step.index):<28}{'':8} {area:9.0f} mm2  quality {step.prediction.quality:.2f}"
+
+
+def _print_volume(console: Console, volume: Volume) -> None:
+    heading(console, "Scan")
+    row(console, "Read", f"{volume.modality or 'unknown modality'}, {volume.name}")
+    row(console, "Size", f"{counts(volume.shape)} voxels (k, j, i), {lengths(volume.spacing)}")
+    row(console, "Orientation", volume.orientation)
+    for line in volume.warnings:
+        warn(console, line)
+
+
+def _print_engine(console: Console, session: Session, clock: Clock) -> None:
+    predictor = session.predictor
+    row(console, "Plane", f"{session.plane}, slices along {'kji'[session.axis]}")
+    row(console, "Window", str(session.window))
+    row(console, "Model", f"{predictor.name} {predictor.version}, loaded in {clock.seconds['load_model']:.1f} s")
+    row(console, "Device", predictor.device)
+
+
+def _print_findings(console: Console, found: dict[str, Any]) -> None:
+    heading(console, "Found")
+    for entry in found["segments"]:
+        row(console, "Segment", entry["label"], "bold")
+        row(console, "Volume", f"{entry['volume_ml']:.4g} ml on {len(entry['slices'])} slices")
+        diameters = entry["diameters"]
+        if diameters is not None:
+            pair = lengths((diameters["longest_mm"], diameters["perpendicular_mm"]))
+            row(console, "Diameters", f"{pair} on {found['axis']} = {diameters['slice']}")
+        row(console, "Unreviewed", f"{entry['unreviewed_slices']} slices that propagation filled")
+    times = [value for entry in found["segments"] for value in entry["prompt_seconds"]]
+    later = f", later prompts {statistics.median(times[1:]):.2f} s (median of {len(times) - 1})" if times[1:] else ""
+    row(console, "Time", f"first prompt {times[0]:.2f} s{later}")
+
+
+def _write(job: Job, session: Session, found: dict[str, Any], console: Console) -> None:
+    for path in job.outputs:
+        session.save(path)
+    if job.picture is not None:
+        from edgeflow_med.cli.files import write_picture
+
+        write_picture(job.picture, session, found)
+    if job.report is not None:
+        write_json(job.report, found)
+    heading(console, "Files")
+    for written in (*job.outputs, job.picture, job.report):
+        if written is not None:
+            console.print(f"  {written}")

@@ -1,0 +1,117 @@
+"""``edgeflow-med segment``: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from edgeflow_med.errors import PromptError, UsageError
+from edgeflow_med.prompts import Click, PromptSet, SegmentPrompts, read_prompts
+from edgeflow_med.volume import Plane
+from edgeflow_med.weights import DEFAULT_MODEL
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def segment(  # noqa: PLR0913 - one parameter per option
+    input: Annotated[  # noqa: A002 - the word that the help shows
+        Path, typer.Argument(help="A folder with a DICOM series, or a DICOM, NIfTI, NRRD or MHA file.")
+    ],
+    *,
+    output: Annotated[
+        list[Path],
+        typer.Option(metavar="PATH", help=".dcm (DICOM-SEG), .nii.gz, .nii, .seg.nrrd or .nrrd. May be given again."),
+    ],
+    series: Annotated[str | None, typer.Option(metavar="UID", help="Which series, where there are several.")] = None,
+    click: Annotated[
+        list[str] | None,
+        typer.Option(metavar="K,J,I[,neg]", help="Zero-based voxel: slice, row, column. May be given again."),
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Clicks and scribbles of one or several segments.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="TEXT", help='Name of the segment that --click means. [default: "Lesion"]')
+    ] = None,
+    initial_mask: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Segments to start from: DICOM-SEG, NIfTI or NRRD.")
+    ] = None,
+    plane: Annotated[
+        Plane | None, typer.Option(help="Plane of the slices. [default: that of the prompts file, or of the scan]")
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|LOW,HIGH", help="The model's intensity window. [default: by modality]"),
+    ] = None,
+    modality: Annotated[Literal["CT", "MR"] | None, typer.Option(help="For files that do not say.")] = None,
+    propagate: Annotated[bool, typer.Option(help="Carry the outline to the neighbouring slices.")] = False,
+    range_: Annotated[
+        int | None, typer.Option("--range", metavar="N", min=1, help="At most so many slices in each direction.")
+    ] = None,
+    model: Annotated[str, typer.Option(metavar="NAME", help="Which model.")] = DEFAULT_MODEL,
+    device: Annotated[Device, typer.Option(help="Where the model runs.")] = "auto",
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="All that was found, without patient data.")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(metavar="FILE.png", help="The outline, drawn on the slices.")] = None,
+) -> None:
+    """Outline what clicks point at, and save it on the grid of the scan."""
+    from edgeflow_med.cli.job import Job, run_job
+    from edgeflow_med.cli.output import make_console
+
+    if range_ is not None and not propagate:
+        raise UsageError("--range limits propagation, which was not asked for; give --propagate too.")
+    job = Job(
+        input=input,
+        outputs=tuple(output),
+        prompts=choose_prompts(click or [], prompts, label),
+        series=series,
+        initial_mask=initial_mask,
+        plane=plane,
+        window=window,
+        modality=modality,
+        propagate=propagate,
+        limit=range_,
+        model=model,
+        device=device,
+        report=report,
+        picture=picture,
+    )
+    run_job(job, make_console())
+
+
+def choose_prompts(clicks: list[str], file: Path | None, label: str | None) -> PromptSet:
+    """The prompts of the command line; the label is empty where none was given.
+
+    Raises:
+        PromptError: A click or a file that cannot be used.
+        UsageError: Neither clicks nor a file, or both.
+    """
+    if clicks and file is not None:
+        raise UsageError("--click and --prompts were both given; put the clicks into the file, or leave it out.")
+    if file is not None:
+        if label is not None:
+            raise UsageError("--label names the segment of --click; with --prompts the labels stand in the file.")
+        return read_prompts(file)
+    if not clicks:
+        raise UsageError("No prompts were given; give --click K,J,I or --prompts FILE.json.")
+    return PromptSet((SegmentPrompts(label or "", tuple(parse_click(text) for text in clicks)),))
+
+
+def parse_click(text: str) -> Click:
+    """``"K,J,I"`` or ``"K,J,I,neg"``.
+
+    Raises:
+        PromptError: Anything else.
+    """
+    numbers = text.split(",")
+    positive = numbers[-1].strip() != "neg"
+    try:
+        k, j, i = (int(number) for number in (numbers if positive else numbers[:-1]))
+    except ValueError:
+        raise PromptError(
+            f"Click {text!r} is not K,J,I or K,J,I,neg; give zero-based whole numbers: slice, row, column."
+        ) from None
+    return Click((k, j, i), positive)
