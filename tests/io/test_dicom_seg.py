@@ -16,9 +16,10 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from edgeflow_med.errors import GeometryError, ReadError, WriteError
-from edgeflow_med.io import dicom_seg, read_segmentation, read_volume, save
+from edgeflow_med.io import dicom_seg, save
 from edgeflow_med.segmentation import AlgorithmType, Code, Segment, Segmentation
 from edgeflow_med.volume import Volume
+from tests.io.here import read_segmentation, read_volume
 from tests.phantoms import AXIAL, Phantom, ellipsoid, flipped, instances, one_segment, write_enhanced, write_series
 
 PHANTOM = Phantom()

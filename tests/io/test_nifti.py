@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgeflow_med.errors import GeometryError, ReadError, WriteError
-from edgeflow_med.io import read_segmentation, read_volume, save
+from edgeflow_med.io import save
 from edgeflow_med.io.nifti import affine_to_nifti
 from edgeflow_med.segmentation import Segment, Segmentation
 from edgeflow_med.volume import Volume
+from tests.io.here import read_segmentation, read_volume
 from tests.phantoms import Phantom, ellipsoid, is_true, one_segment, true_values
 
 ORIENTATIONS = list(product(permutations(range(3)), product((1, -1), repeat=3)))

@@ -14,10 +14,11 @@ import pytest
 import SimpleITK
 
 from edgeflow_med.errors import GeometryError, ReadError, WriteError
-from edgeflow_med.io import read_segmentation, read_volume, save
+from edgeflow_med.io import save
 from edgeflow_med.io.nrrd import terminology
 from edgeflow_med.segmentation import AlgorithmType, Code, Segment, Segmentation
 from edgeflow_med.volume import Volume
+from tests.io.here import read_segmentation, read_volume
 from tests.phantoms import Phantom, ellipsoid, is_true, one_segment
 
 PHANTOM = Phantom()

@@ -45,7 +45,7 @@ def decode(dataset: Dataset, numbers: Sequence[int], path: Path) -> Iterable[NDA
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return list(iter_pixels(dataset, indices=numbers, raw=True))
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # noqa: BLE001 - a decoder written in Rust panics with a BaseException
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -6,9 +6,8 @@ its functional groups spread flat, so that the rest of the reader sees one kind 
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +20,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from edgeflow_med.errors import GeometryError, ReadError
+from edgeflow_med.io.files import files_under
 
 # Attributes that may tell apart several stacks that share positions, in the order in which they are tried.
 SPLITTERS = (
@@ -167,17 +167,6 @@ class Scan:
     files: int
 
 
-def files_under(paths: Iterable[Path]) -> Iterator[Path]:
-    """All regular files in ``paths``, folders walked through in the order of names, links to folders not followed."""
-    for path in paths:
-        if path.is_dir():
-            for folder, folders, names in os.walk(path):
-                folders.sort()
-                yield from (Path(folder, name) for name in sorted(names))
-        else:
-            yield path
-
-
 def scan(paths: Sequence[Path]) -> Scan:
     """Read the headers of all DICOM images among files and folders.
 
@@ -220,7 +209,7 @@ def read_dataset(path: Path, **options: object) -> Dataset:
                     implicit = dataset.original_encoding[0]
                     dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
                 return dataset
-    except ReadError:
+    except (ReadError, MemoryError):
         raise
     except OSError as error:
         raise ReadError(f"Cannot read {path.name}: {error.strerror or error}.") from None

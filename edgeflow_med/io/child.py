@@ -1,0 +1,234 @@
+"""Reading in a child process, so that no file from outside can take the session down.
+
+Decoders crash, panic, loop and swallow memory on broken files: a 400 KB file of nested sequences ends a process inside
+GDCM, and 2 MB of deflated zeros ask for 2 GB. So the parent starts an interpreter with a limit on memory and time and
+hands it one JSON request; the child answers with one line of JSON and then raw voxels. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from edgeflow_med import errors
+from edgeflow_med.errors import EdgeFlowError, ReadError
+from edgeflow_med.io import local
+from edgeflow_med.io.info import SeriesInfo
+from edgeflow_med.segmentation import AlgorithmType, Code, Segment, Segmentation
+from edgeflow_med.volume import Volume
+
+# What the child may take: memory in bytes and seconds, each growing with the size of the input.
+BASE_MEMORY, MEMORY_FACTOR = 2 * 2**30, 20
+BASE_SECONDS, SECONDS_PER_BYTE = 20.0, 1e-6
+_PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from edgeflow_med.io.child import serve; serve()"
+
+
+def read_volume(paths: Sequence[Path], series: str | None, modality: str | None) -> Volume:
+    """`local.read_volume` in a child."""
+    answer = _ask(paths, {"verb": "volume", "series": series, "modality": modality})
+    arguments = {key: answer.words[key] for key in ("modality", "name")}
+    headers = tuple(_header_from(*parts) for parts in zip(answer.words["encodings"], answer.blobs[1:], strict=True))
+    return Volume(
+        array=np.frombuffer(answer.blobs[0], answer.words["dtype"]).reshape(answer.words["shape"]),
+        affine=np.array(answer.words["affine"]),
+        headers=headers,
+        warnings=tuple(answer.words["warnings"]),
+        **arguments,
+    )
+
+
+def list_series(paths: Sequence[Path]) -> list[SeriesInfo]:
+    """`local.list_series` in a child."""
+    return [SeriesInfo.from_json(info) for info in _ask(paths, {"verb": "list"}).words["series"]]
+
+
+def read_segmentation(paths: Sequence[Path], volume: Volume) -> Segmentation:
+    """`local.read_segmentation` in a child."""
+    frame_of_reference = volume.headers[0].get("FrameOfReferenceUID") if volume.headers else None
+    grid = {"affine": volume.affine.tolist(), "shape": volume.shape, "frame_of_reference": frame_of_reference}
+    answer = _ask(paths, {"verb": "segmentation", "grid": grid})
+    size = int(np.prod(volume.shape))
+    masks = (
+        np.unpackbits(np.frombuffer(blob, np.uint8), count=size).reshape(volume.shape).astype(np.bool_)
+        for blob in answer.blobs
+    )
+    return Segmentation(volume, tuple(_segment_from(words) for words in answer.words["segments"]), tuple(masks))
+
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a child says: words as JSON, and blocks of bytes."""
+
+    words: dict[str, Any]
+    blobs: Sequence[Buffer] = ()
+
+
+def _ask(paths: Sequence[Path], request: dict[str, Any]) -> _Answer:
+    """Start a child, send a request, and receive its answer or raise its error."""
+    size = _size(paths)
+    memory, seconds = BASE_MEMORY + MEMORY_FACTOR * size, BASE_SECONDS + SECONDS_PER_BYTE * size
+    request |= {"paths": [str(path) for path in paths], "memory": memory}
+    with subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, json.dumps(sys.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        timer = threading.Timer(seconds, process.kill)
+        timer.start()
+        try:
+            with process.stdin as pipe:
+                pipe.write(json.dumps(request).encode())
+            answer = _receive(process.stdout)
+        except (BrokenPipeError, EOFError, ValueError):
+            answer = None
+        finally:
+            late = not timer.is_alive()
+            timer.cancel()
+            process.kill()
+    name = paths[0].name
+    if answer is None:
+        reason = f"took longer than {seconds:.0f} s" if late else "crashed its reader"
+        raise ReadError(f"{name} {reason}; it is broken, or made to do harm. Nothing was read.")
+    if "error" in answer.words:
+        raise getattr(errors, answer.words["error"])(answer.words["message"])
+    return answer
+
+
+def _receive(stream: IO[bytes]) -> _Answer:
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    words = json.loads(line)
+    blobs = []
+    for size in words.pop("sizes"):
+        blob = bytearray(size)
+        view = memoryview(blob)
+        while view.nbytes:
+            count = stream.readinto(view)  # type: ignore[attr-defined]
+            if not count:
+                raise EOFError
+            view = view[count:]
+        blobs.append(blob)
+    return _Answer(words, blobs)
+
+
+def _size(paths: Sequence[Path]) -> int:
+    """Bytes of all files, for the limits; what cannot be looked at is left to the reader's own error."""
+    from edgeflow_med.io.files import files_under
+
+    total = 0
+    for path in files_under(paths):
+        try:
+            total += path.stat().st_size
+        except OSError:
+            continue
+    return total
+
+
+def serve() -> None:
+    """The child: one request from standard input, one answer to standard output."""
+    request = json.loads(sys.stdin.buffer.read())
+    _limit_memory(request["memory"])
+    try:
+        answer = _VERBS[request["verb"]]([Path(path) for path in request["paths"]], request)
+    except EdgeFlowError as error:
+        answer = _Answer({"error": type(error).__name__, "message": str(error)})
+    except MemoryError:
+        limit = f"{request['memory'] / 2**30:.1f} GB"
+        message = (
+            f"{Path(request['paths'][0]).name} asks for more than {limit} of memory; it is broken, or made to do harm."
+        )
+        answer = _Answer({"error": "ReadError", "message": message})
+    line = json.dumps({**answer.words, "sizes": [len(blob) for blob in answer.blobs]})
+    sys.stdout.buffer.write(line.encode() + b"\n")
+    for blob in answer.blobs:
+        sys.stdout.buffer.write(blob)
+    sys.stdout.buffer.flush()
+
+
+def _serve_volume(paths: list[Path], request: dict[str, Any]) -> _Answer:
+    volume = local.read_volume(paths, series=request["series"], modality=request["modality"])
+    encodings, headers = zip(*map(_header_to, volume.headers), strict=True) if volume.headers else ((), ())
+    words = {
+        "modality": volume.modality,
+        "name": volume.name,
+        "affine": volume.affine.tolist(),
+        "shape": volume.shape,
+        "dtype": volume.array.dtype.str,
+        "warnings": volume.warnings,
+        "encodings": encodings,
+    }
+    return _Answer(words, [np.ascontiguousarray(volume.array).data.cast("B"), *headers])
+
+
+def _serve_list(paths: list[Path], _: dict[str, Any]) -> _Answer:
+    return _Answer({"series": [info.to_json() for info in local.list_series(paths)]})
+
+
+def _serve_segmentation(paths: list[Path], request: dict[str, Any]) -> _Answer:
+    from pydicom import Dataset
+
+    grid, header = request["grid"], Dataset()
+    header.FrameOfReferenceUID = grid["frame_of_reference"]
+    stand_in = np.broadcast_to(np.uint8(0), grid["shape"])
+    volume = Volume(stand_in, np.array(grid["affine"]), headers=(header,) if grid["frame_of_reference"] else ())
+    found = local.read_segmentation(paths, volume)
+    blobs = [np.packbits(mask).tobytes() for mask in found.masks]
+    return _Answer({"segments": [asdict(segment) for segment in found.segments]}, blobs)
+
+
+_VERBS: dict[str, Callable[[list[Path], dict[str, Any]], _Answer]] = {
+    "volume": _serve_volume,
+    "list": _serve_list,
+    "segmentation": _serve_segmentation,
+}
+
+
+def _limit_memory(limit: int) -> None:
+    try:
+        import resource
+    except ImportError:
+        return  # Windows: the limit on time remains
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _header_to(header: Any) -> tuple[tuple[bool, bool], bytes]:
+    """A header in the encoding that it was read in, so that nothing need be interpreted."""
+    from pydicom.filebase import DicomBytesIO
+    from pydicom.filewriter import write_dataset
+
+    implicit, little = header.original_encoding
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR, buffer.is_little_endian = bool(implicit), little is not False
+    write_dataset(buffer, header)
+    return (buffer.is_implicit_VR, buffer.is_little_endian), buffer.getvalue()
+
+
+def _header_from(encoding: Sequence[bool], blob: Buffer) -> Any:
+    from pydicom.filereader import read_dataset
+
+    implicit, little = encoding
+    return read_dataset(io.BytesIO(bytes(blob)), implicit, little)
+
+
+def _segment_from(words: dict[str, Any]) -> Segment:
+    words["category"], words["type"] = Code(**words["category"]), Code(**words["type"])
+    words["algorithm_type"], words["colour"] = AlgorithmType(words["algorithm_type"]), tuple(words["colour"])
+    return Segment(**words)

@@ -1,0 +1,71 @@
+"""The readers in this very process; `edgeflow_med.io` calls them in a child."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeflow_med.errors import ReadError
+from edgeflow_med.io.info import SeriesInfo
+from edgeflow_med.segmentation import Segmentation
+from edgeflow_med.volume import Volume
+
+NIFTI = (".nii", ".nii.gz")
+ITK = (".nrrd", ".mha")
+
+
+def read_volume(paths: Sequence[Path], *, series: str | None = None, modality: str | None = None) -> Volume:
+    """See `edgeflow_med.io.read_volume`."""
+    check_existing(paths)
+    if _is_one(paths, NIFTI):
+        from edgeflow_med.io.nifti import read_nifti
+
+        return read_nifti(paths[0], modality=modality)
+    if _is_one(paths, ITK):
+        from edgeflow_med.io.nrrd import read_itk
+
+        return read_itk(paths[0], modality=modality)
+    from edgeflow_med.io.dicom import read_dicom
+
+    return read_dicom(paths, series=series, modality=modality)
+
+
+def list_series(paths: Sequence[Path]) -> list[SeriesInfo]:
+    """See `edgeflow_med.io.list_series`."""
+    check_existing(paths)
+    if _is_one(paths, (*NIFTI, *ITK)):
+        volume = read_volume(paths)
+        info = SeriesInfo(name="", path=str(paths[0]), description=volume.name, shape=volume.shape)
+        return [info.with_grid(volume.affine, volume.warnings)]
+    from edgeflow_med.io.dicom import list_dicom
+
+    return list_dicom(paths)
+
+
+def read_segmentation(paths: Sequence[Path], volume: Volume) -> Segmentation:
+    """See `edgeflow_med.io.read_segmentation`."""
+    check_existing(paths)
+    if _is_one(paths, (*NIFTI, *ITK)):
+        from edgeflow_med.io.labelmap import read_labelmap
+
+        return read_labelmap(paths[0], volume)
+    from edgeflow_med.io.dicom_seg_read import read_dicom_seg
+
+    return read_dicom_seg(paths[0], volume)
+
+
+def check_existing(paths: Sequence[Path]) -> None:
+    """Refuse paths that lead nowhere.
+
+    Raises:
+        ReadError: None given, or one that does not exist.
+    """
+    if not paths:
+        raise ReadError("No input was given; give a file or a folder.")
+    for path in paths:
+        if not path.exists():
+            raise ReadError(f"{path} does not exist; give a file or a folder with images.")
+
+
+def _is_one(paths: Sequence[Path], suffixes: tuple[str, ...]) -> bool:
+    return len(paths) == 1 and paths[0].is_file() and paths[0].name.lower().endswith(suffixes)
