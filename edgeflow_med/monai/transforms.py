@@ -79,7 +79,7 @@ class WindowIntensityd(MapTransform):
             window = choose_window(volume, self.window)
             windowed = to_tensor(window.apply(volume.array)).to(image.device)
             if isinstance(image, MetaTensor):
-                windowed = MetaTensor(windowed, affine=image.affine, meta={**image.meta, "window": str(window)})
+                windowed = MetaTensor(windowed, meta={**image.meta, "window": str(window)})
             result[key] = windowed
         return result
 
