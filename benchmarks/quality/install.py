@@ -38,7 +38,7 @@ def install(peer: Peer) -> None:
         folder.mkdir()
         if peer.package.members:
             archive = _download(peer.package, Path(scratch))
-            _unpack(archive, peer.package, folder)
+            unpack(archive, peer.package, folder)
         else:
             _install_library(peer.package, Path(scratch), folder)
         if peer.after_install is not None:
@@ -59,13 +59,22 @@ def _download(package: Package, scratch: Path) -> Path:
     archive = next((path for path in scratch.iterdir() if path not in before), None)
     if archive is None:
         raise ReadError(f"Fetching {package.name} {package.version} brought no file; try again.")
+    check(archive, package)
+    return archive
+
+
+def check(archive: Path, package: Package) -> None:
+    """Compare an archive with its pinned SHA-256.
+
+    Raises:
+        ReadError: They differ.
+    """
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     if digest != package.sha256:
         raise ReadError(
             f"{package.name} {package.version} has SHA-256 {digest}, not {package.sha256}; "
             "do not use it, and report it."
         )
-    return archive
 
 
 def _install_library(package: Package, scratch: Path, folder: Path) -> None:
@@ -101,8 +110,13 @@ def _run(command: Sequence[str], package: Package, folder: Path) -> None:
         ) from None
 
 
-def _unpack(archive: Path, package: Package, folder: Path) -> None:
-    """Copy the wanted members of an archive into the peer's folder."""
+def unpack(archive: Path, package: Package, folder: Path) -> None:
+    """Copy the wanted members of an archive (zip or tar) into the peer's folder.
+
+    Raises:
+        ReadError: A member would land outside the folder.
+        ModelError: A wanted member is missing.
+    """
     found: set[str] = set()
     for name, content in _members(archive, tuple(source for source, _ in package.members)):
         source, target = next(

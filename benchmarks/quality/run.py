@@ -28,6 +28,7 @@ from edgeflow_med.evaluation import Report, Settings, evaluate, read_report
 from edgeflow_med.predictors import load_predictor
 from edgeflow_med.predictors.base import Predictor
 from edgeflow_med.simulation import ROBOTS, RobotKind
+from edgeflow_med.weights import find_bundle
 
 BOX = RobotKind(Boxes, INTERACTIONS)
 WITH_BOX: Mapping[str, RobotKind] = {**ROBOTS, "box": BOX}
@@ -66,7 +67,7 @@ def choose(peers: str, models: str) -> list[Method]:
     """The methods named, peers first.
 
     Raises:
-        ModelError: A peer is unknown or not installed.
+        ModelError: A peer or model is unknown, or its files are not there.
         UsageError: Nothing is named.
     """
     methods = []
@@ -76,7 +77,7 @@ def choose(peers: str, models: str) -> list[Method]:
         if not PEERS[name].installed:
             raise ModelError(f"The files of peer {name!r} are not installed; run `{PEERS[name].install_command}`.")
         methods.append(Method(name, PEERS[name]))
-    methods += [Method(name, None) for name in filter(None, models.split(","))]
+    methods += [Method(find_bundle(name).name, None) for name in filter(None, models.split(","))]
     if not methods:
         raise UsageError("Nothing to compare; give --peers, --models or both.")
     return methods

@@ -1,0 +1,112 @@
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from benchmarks.quality import PEERS, run
+from edgeflow_med.errors import ModelError
+from edgeflow_med.evaluation import Settings
+
+# One slice with a bright disc of radius 12 whose centre is one click deep.
+ROWS, COLUMNS = np.mgrid[:64, :64]
+DISC = (ROWS - 30) ** 2 + (COLUMNS - 32) ** 2 <= 12**2
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data" / "Discs"
+    for kind, values in (("imagesTr", DISC * 1000), ("labelsTr", DISC)):
+        (folder / kind).mkdir(parents=True)
+        nib.save(nib.Nifti1Image(values.astype(np.int16)[..., None], np.eye(4)), folder / kind / "a.nii.gz")
+    manifest = {
+        "name": "Discs",
+        "modality": {"0": "MR"},
+        "labels": {"0": "background", "1": "disc"},
+        "training": [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}],
+    }
+    (folder / "dataset.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder.parent
+
+
+def command(data, out, *more):
+    return run.main(["--data", str(data), "--out", str(out), "--threads", "1", "--max-clicks", "2", *more])
+
+
+def test_one_run_one_page(data, tmp_path, capsys):
+    out = tmp_path / "out.json"
+    assert command(data, out, "--peers", "random_walker", "--robots", "clicks,scribbles") == 0
+    document = json.loads(out.read_text("utf-8"))
+    assert list(document) == ["random walker (scikit-image)"]
+    entry = document["random walker (scikit-image)"]
+    assert entry["peer"]["code_licence"] == "BSD-3-Clause"
+    assert [record["robot"] for record in entry["report"]["slices"]] == ["clicks", "scribbles"]
+    assert entry["report"]["predictor"]["seen"] == PEERS["random_walker"].seen
+    page = out.with_suffix(".md").read_text("utf-8")
+    assert "## Clicks: means over data sets" in page
+    assert "## Scribbles: means over data sets" in page
+    assert page.strip() in capsys.readouterr().out
+    assert not out.with_suffix(".parts").exists()
+
+
+class Unloadable(run.Method):
+    def load(self, threads):
+        raise ModelError(f"{self.name} cannot be loaded on {threads} threads.")
+
+
+@pytest.fixture
+def stopped(data, tmp_path):
+    """A run whose first method finished and whose second one failed."""
+    out = tmp_path / "out.json"
+    methods = [run.Method("random_walker", PEERS["random_walker"]), Unloadable("broken", None)]
+    settings = Settings(robots=("clicks",), max_interactions=2, objects_per_set=0)
+    with pytest.raises(ModelError):
+        run.compare(methods, run.find_datasets(data), settings, out, threads=1)
+    return out
+
+
+def test_a_stopped_run_keeps_what_was_finished(data, stopped):
+    part = stopped.with_suffix(".parts") / "random_walker.json"
+    marked = json.loads(part.read_text("utf-8"))
+    marked["slices"][0]["pixels"] = 12345
+    part.write_text(json.dumps(marked), encoding="utf-8")
+    assert command(data, stopped, "--peers", "random_walker") == 0
+    document = json.loads(stopped.read_text("utf-8"))
+    assert document["random walker (scikit-image)"]["report"]["slices"][0]["pixels"] == 12345
+
+
+def test_parts_of_another_run_are_not_mixed_in(data, stopped, capsys):
+    assert command(data, stopped, "--peers", "random_walker", "--seed", "1") == 2
+    assert "belongs to a run with other settings; delete" in capsys.readouterr().err
+
+
+def test_a_method_is_left_out_where_it_takes_nothing_the_robot_gives(data, tmp_path, capsys):
+    assert command(data, tmp_path / "out.json", "--peers", "random_walker", "--robots", "box") == 2
+    assert "No method takes what the robots give" in capsys.readouterr().err
+
+
+def test_a_peer_of_boxes_gets_a_box_from_every_robot():
+    method = run.Method("litemedsam", PEERS["litemedsam"])
+    assert {kind.interactions for kind in method.robots().values()} == {2}
+    assert run.Method("mobilesam", PEERS["mobilesam"]).robots()["clicks"].interactions == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--peers", "nobody"], "Unknown peer 'nobody'"),
+        ([], "Nothing to compare"),
+        (["--peers", "random_walker", "--robots", "nobody"], "Unknown robot user 'nobody'"),
+        (["--models", "no_such_model"], "no_such_model"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(data, tmp_path, capsys, arguments, reason):
+    assert command(data, tmp_path / "out.json", *arguments) == 2
+    error = capsys.readouterr().err
+    assert reason in error
+    assert error.count("\n") == 1
+
+
+def test_data_must_be_in_the_decathlon_layout(tmp_path, capsys):
+    assert command(tmp_path, tmp_path / "out.json", "--peers", "random_walker") == 2
+    assert "No dataset.json" in capsys.readouterr().err
