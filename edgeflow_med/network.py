@@ -47,7 +47,7 @@ class EdgeFlowConfig:
 
     @classmethod
     def published(cls) -> EdgeFlowConfig:
-        """The network of the article: prompts are previous edge, positive, negative; FineNet replaces the coarse mask."""
+        """The article's network: prompts are previous edge, positive, negative; FineNet replaces the coarse mask."""
         return cls(previous_mask=False, fine_residual=False)
 
     @property
@@ -140,7 +140,7 @@ class FlowAlign(nn.Module):
 
 
 def warp(features: Tensor, flow: Tensor) -> Tensor:
-    """Sample ``features (N, C, *, *)`` at the pixels of ``flow (N, 2, h, w)`` displaced by it (x, y; in pixels of h, w)."""
+    """Sample ``features (N, C, *, *)`` at the pixels of ``flow (N, 2, h, w)``, displaced by it (x, y; its pixels)."""
     height, width = flow.shape[-2:]
     ys = torch.linspace(-1.0, 1.0, height, device=flow.device, dtype=flow.dtype)
     xs = torch.linspace(-1.0, 1.0, width, device=flow.device, dtype=flow.dtype)
@@ -251,7 +251,7 @@ class HRNet(nn.Module):
 class ObjectContext(nn.Module):
     """OCR for one object: pixels attend to the mean feature of a soft object region.
 
-    With a single region the softmax over regions is constant, so every pixel receives the same context; kept as published.
+    With one region the softmax over regions is constant, so every pixel receives the same context; kept as published.
     """
 
     def __init__(self, key: int, dropout: float) -> None:

@@ -56,7 +56,7 @@ class SliceRequest:
         image: ``(H, W)`` float32 in [0, 1], already windowed.
         spacing: Millimetres between rows and between columns.
         strokes: All clicks and scribbles of this segment on this slice so far, oldest first.
-        previous: The last answer on this slice, or the neighbouring slice's answer during propagation; None at the start.
+        previous: The last answer on this slice, or during propagation the neighbouring slice's; None at the start.
         propagated: ``previous`` belongs to a neighbouring slice, not to this one.
     """
 

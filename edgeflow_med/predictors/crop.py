@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ MIN_STROKE_RADIUS, MAX_STROKE_RADIUS = 2.0, 8.0
 
 
 def triangle_filter(source: int, start: float, step: float, target: int) -> NDArray[np.float32]:
-    """Matrix ``(target, source)`` that samples ``target`` pixels of width ``step``, the first one beginning at ``start``.
+    """Matrix ``(target, source)`` that samples ``target`` pixels of width ``step``, the first beginning at ``start``.
 
     Source pixel ``n`` spans ``[n - 0.5, n + 0.5]``; beyond the source everything is zero.
     """
@@ -63,10 +64,8 @@ class Crop:
         for middle, length, mm in zip(centre, shape, spacing, strict=True):
             extent = side * finest / mm
             start = middle - extent / 2
-            if extent <= length:
-                start = min(max(start, -0.5), length - 0.5 - extent)
-            else:
-                start = (length - 1) / 2 - extent / 2
+            inside = min(max(start, -0.5), length - 0.5 - extent)
+            start = inside if extent <= length else (length - extent - 1) / 2  # a crop larger than the slice is centred
             starts.append(start)
             steps.append(extent / size)
         return cls((starts[0], starts[1]), (steps[0], steps[1]), size, shape)
@@ -124,7 +123,7 @@ def draw_prompts(strokes: Iterable[Stroke], crop: Crop) -> NDArray[np.float32]:
 def densify(points: list[tuple[float, float]]) -> Iterable[tuple[float, float]]:
     """Points along a polyline, at most one pixel apart."""
     yield points[0]
-    for (r0, c0), (r1, c1) in zip(points, points[1:], strict=False):
+    for (r0, c0), (r1, c1) in pairwise(points):
         steps = max(1, int(np.ceil(max(abs(r1 - r0), abs(c1 - c0)))))
         for n in range(1, steps + 1):
             yield r0 + (r1 - r0) * n / steps, c0 + (c1 - c0) * n / steps

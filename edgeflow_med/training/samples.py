@@ -117,7 +117,7 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
         if seen is None or seen.sum() < 12:
             return None
         crop = draw_crop(seen, plane_spacing(case, axis), self.config, rng)
-        image = window_slice(case, np.take(case.image, scene.index, axis), rng)
+        image = window_slice(case, np.take(case.image, scene.number, axis), rng)
         turn = int(rng.integers(8))
         patch = orient(crop.extract(image), turn)
         patch = np.asarray(self.augment(patch[None])).clip(0, 1)
@@ -149,7 +149,7 @@ def plane_spacing(case: Case, axis: int) -> tuple[float, float]:
 class Scene(NamedTuple):
     """What is to be outlined: the slice's number, the target on it, and for propagation the mask on a slice nearby."""
 
-    index: int
+    number: int
     target: Mask
     neighbour: Mask | None = None
 
