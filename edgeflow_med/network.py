@@ -140,7 +140,10 @@ class FlowAlign(nn.Module):
 
 
 def warp(features: Tensor, flow: Tensor) -> Tensor:
-    """Sample ``features (N, C, *, *)`` at the pixels of ``flow (N, 2, h, w)``, displaced by it (x, y; its pixels)."""
+    """Sample ``features (N, C, *, *)`` at the pixels of ``flow (N, 2, h, w)``, displaced by it.
+
+    Flow is (x, y); as published, one unit is ``(w - 1) / 2w``, nearly half a pixel.
+    """
     height, width = flow.shape[-2:]
     ys = torch.linspace(-1.0, 1.0, height, device=flow.device, dtype=flow.dtype)
     xs = torch.linspace(-1.0, 1.0, width, device=flow.device, dtype=flow.dtype)

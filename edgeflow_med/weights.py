@@ -81,7 +81,7 @@ def open_bundle(path: Path) -> Bundle:
     try:
         bundle = Bundle(name, path, json.loads((path / "configs" / "metadata.json").read_text("utf-8")))
         bundle.sha256, bundle.policy  # noqa: B018 - an incomplete file fails here
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"Model {name!r} has unreadable metadata ({error!r}); install the package again.") from None
     if not bundle.model_file.is_file():
         raise ModelError(f"Model {name!r} has no {MODEL_FILE} in {path}; install the package again.")
@@ -111,9 +111,9 @@ def load_network(bundle: Bundle) -> EdgeFlow:
             f"Model {bundle.name!r} was altered: {bundle.model_file} has checksum {found[:12]}, "
             f"its metadata says {bundle.sha256[:12]}; install the package again."
         )
-    network = EdgeFlow(EdgeFlowConfig(**bundle.metadata["edgeflow"]["config"]))
     try:
+        network = EdgeFlow(EdgeFlowConfig(**bundle.metadata["edgeflow"]["config"]))
         network.load_state_dict({name: tensor.float() for name, tensor in load_file(bundle.model_file).items()})
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError, KeyError, TypeError) as error:
         raise ModelError(f"Model {bundle.name!r} does not fit its network: {str(error).splitlines()[0]}") from None
     return network.eval()

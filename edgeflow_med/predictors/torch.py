@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from edgeflow_med.errors import UsageError
+from edgeflow_med.errors import ModelError, UsageError
 from edgeflow_med.network import EdgeFlow, join_prompts, normalise
 from edgeflow_med.predictors.zoom import Square, ZoomPolicy, ZoomPredictor
 from edgeflow_med.weights import Bundle, load_network
@@ -45,8 +45,16 @@ class TorchPredictor(ZoomPredictor):
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, device: str = "auto") -> TorchPredictor:
-        """Load a model of ``weights/``."""
-        policy = ZoomPolicy(**bundle.policy)
+        """Load a model of ``weights/``.
+
+        Raises:
+            ModelError: The weights were altered, or the bundle was made for another version.
+            UsageError: The device is not there.
+        """
+        try:
+            policy = ZoomPolicy(**bundle.policy)
+        except TypeError as error:
+            raise ModelError(f"Model {bundle.name!r} has a policy of another version ({error}).") from None
         return cls(load_network(bundle), bundle.name, bundle.version, choose_device(device), policy)
 
     @property
