@@ -26,7 +26,8 @@ def read_volume(
     """Read one scan; files are decoded in a child process, which no broken file outlives.
 
     Args:
-        path: A folder with DICOM files, one or several DICOM files, or a NIfTI, NRRD or MHA file.
+        path: A folder, zip archive or DICOMDIR with DICOM files, one or several DICOM files, or a NIfTI, NRRD or MHA
+            file.
         series: Which series, where there are several: its Series Instance UID, or a name that `list_series` gives.
         modality: ``"CT"`` or ``"MR"``, for files that do not say.
 

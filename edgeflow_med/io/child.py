@@ -7,6 +7,7 @@ hands it one JSON request; the child answers with one line of JSON and then raw 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -131,14 +132,12 @@ def _receive(stream: IO[bytes]) -> _Answer:
 
 def _size(paths: Sequence[Path]) -> int:
     """Bytes of all files, for the limits; what cannot be looked at is left to the reader's own error."""
-    from edgeflow_med.io.files import files_under
-
     total = 0
-    for path in files_under(paths):
-        try:
-            total += path.stat().st_size
-        except OSError:
-            continue
+    for path in paths:
+        place = path.parent if path.name.upper() == "DICOMDIR" else path
+        for file in place.rglob("*") if place.is_dir() else (place,):
+            with contextlib.suppress(OSError):
+                total += file.stat().st_size
     return total
 
 

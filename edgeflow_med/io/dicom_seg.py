@@ -67,7 +67,7 @@ def build_dicom_seg(segmentation: Segmentation) -> Dataset:
     volume = segmentation.volume
     sources, occupied = _normalised_sources(segmentation), _occupied(segmentation)
     version = _version()
-    labels = ", ".join(segment.label for segment in segmentation.segments)
+    labels = ", ".join(_word(segment.label) for segment in segmentation.segments)
     unreviewed = sum(segment.unreviewed_slices for segment in segmentation.segments)
     if segmentation.overlaps:
         pixels = np.stack([mask[occupied] for mask in segmentation.masks], axis=-1).astype(np.uint8)
@@ -189,13 +189,13 @@ def _description(segment: Segment, note: str) -> SegmentDescription:
         )
     description = SegmentDescription(
         segment_number=segment.number,
-        segment_label=segment.label,
+        segment_label=_word(segment.label),
         segmented_property_category=concept(segment.category),
         segmented_property_type=concept(segment.type),
         algorithm_type=segment.algorithm_type.value,
         algorithm_identification=algorithm,
         tracking_uid=segment.tracking_uid or generate_uid(),
-        tracking_id=segment.label,
+        tracking_id=_word(segment.label),
         display_color=CIELabColor.from_rgb(*segment.colour),
     )
     if note:
@@ -214,6 +214,11 @@ def _version() -> str:
         return metadata.version("edgeflow-med")
     except metadata.PackageNotFoundError:
         return "unknown"
+
+
+def _word(text: str) -> str:
+    """A label as DICOM's long strings can hold it: one line, no backslash (it separates values), 64 characters."""
+    return _shortened(" ".join(text.replace("\\", "/").split()), 64)
 
 
 def _shortened(text: str, length: int) -> str:
@@ -238,7 +243,7 @@ def _verify(path: Path, segmentation: Segmentation, dataset: Dataset) -> None:
         if not np.array_equal(written, found):
             raise WriteError(f"The DICOM-SEG did not read back as written: voxels of {segment.label!r} differ.")
     for segment, found_segment in zip(segmentation.segments, read.segments, strict=True):
-        if (segment.label, segment.algorithm_type) != (found_segment.label, found_segment.algorithm_type):
+        if (_word(segment.label), segment.algorithm_type) != (found_segment.label, found_segment.algorithm_type):
             raise WriteError(f"The DICOM-SEG did not read back as written: segment {segment.number} differs.")
     source = segmentation.volume.headers[0]
     if dataset.StudyInstanceUID != source.StudyInstanceUID or dataset.get("PatientID") != (

@@ -14,7 +14,8 @@ from pydicom import Dataset
 
 from edgeflow_med.errors import GeometryError, ReadError
 from edgeflow_med.io.dicom.codecs import decode
-from edgeflow_med.io.dicom.frames import Frame, read_dataset, spread
+from edgeflow_med.io.dicom.files import read_dataset
+from edgeflow_med.io.dicom.frames import Frame, spread
 from edgeflow_med.segmentation import (
     LESION,
     MORPHOLOGICALLY_ABNORMAL,

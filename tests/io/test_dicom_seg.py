@@ -22,6 +22,8 @@ from edgeflow_med.volume import Volume
 from tests.io.here import read_segmentation, read_volume
 from tests.phantoms import AXIAL, Phantom, ellipsoid, flipped, instances, one_segment, write_enhanced, write_series
 
+# What the phantoms do wrong on purpose, pydicom says while it writes them.
+pytestmark = pytest.mark.filterwarnings("ignore:The value length")
 PHANTOM = Phantom()
 LIVER = Code("10200004", "SCT", "Liver")
 BARE_OF = (
@@ -173,6 +175,23 @@ def test_the_file_tells_the_truth(volume: Volume, tmp_path: Path) -> None:
     assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("EdgeFlow", "test")
     assert segment.TrackingID
     assert segment.TrackingUID
+
+
+@pytest.mark.parametrize(
+    ("label", "written"),
+    [
+        ("left\\right", "left/right"),
+        ("two\nlines", "two lines"),
+        ("x" * 70, "x" * 61 + "..."),
+        ("腫瘍" * 32, "腫瘍" * 32),
+    ],
+    ids=["backslash", "two lines", "too long", "64 characters of 3 bytes"],
+)
+def test_labels_that_dicom_cannot_hold_are_bent_as_little_as_possible(label, written, volume, tmp_path) -> None:
+    save(one_segment(volume, ellipsoid(PHANTOM), label), tmp_path / "lesion.dcm")
+    assert read_segmentation(tmp_path / "lesion.dcm", volume).segments[0].label == written
+    if shutil.which("dciodvfy") and label.isascii():  # it counts bytes where the standard counts characters
+        assert dciodvfy_errors(tmp_path / "lesion.dcm") == []
 
 
 def test_only_slices_with_voxels_become_frames_and_each_refers_to_its_source(volume: Volume, tmp_path: Path) -> None:

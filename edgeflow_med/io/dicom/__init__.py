@@ -18,6 +18,10 @@ from edgeflow_med.io.info import SeriesInfo
 from edgeflow_med.volume import Volume
 
 
+# How many series a message names before it points to the full list.
+MOST_NAMED = 10
+
+
 def read_dicom(paths: Sequence[Path], *, series: str | None = None, modality: str | None = None) -> Volume:
     """Read one series from files and folders.
 
@@ -109,11 +113,14 @@ def _nothing(found: Scan) -> str:
 
 
 def _names(stacks: Sequence[Stack]) -> str:
-    return "; ".join(
+    named = [
         f"{stack.name} ({', '.join(filter(None, (str(stack.frames[0].header.get('Modality', '')), stack.what)))}"
         f" {len(stack.frames)} slices)"
-        for stack in stacks
-    )
+        for stack in stacks[:MOST_NAMED]
+    ]
+    if len(stacks) > MOST_NAMED:
+        named.append(f"and {len(stacks) - MOST_NAMED} more, see `edgeflow-med info`")
+    return "; ".join(named)
 
 
 def _name(stack: Stack) -> str:

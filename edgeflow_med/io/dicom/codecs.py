@@ -22,6 +22,7 @@ from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from edgeflow_med.errors import ReadError
+from edgeflow_med.io.dicom.files import Source
 
 _PIXEL_ATTRIBUTES = (
     "SamplesPerPixel",
@@ -35,7 +36,7 @@ _PIXEL_ATTRIBUTES = (
 )
 
 
-def decode(dataset: Dataset, numbers: Sequence[int], path: Path) -> Iterable[NDArray[Any]]:
+def decode(dataset: Dataset, numbers: Sequence[int], path: Source) -> Iterable[NDArray[Any]]:
     """The stored values, ``(rows, columns)`` each, of the frames ``numbers`` (zero-based).
 
     Raises:

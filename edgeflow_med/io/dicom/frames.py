@@ -6,22 +6,20 @@ its functional groups spread flat, so that the rest of the reader sees one kind 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from edgeflow_med.errors import GeometryError, ReadError
-from edgeflow_med.io.files import files_under
+from edgeflow_med.io.dicom.files import Source, claims_to_be_dicom, files_under, one_line, read_dataset
 
+# How many files that could not be read are named one by one.
+MOST_TOLD = 5
 # Attributes that may tell apart several stacks that share positions, in the order in which they are tried.
 SPLITTERS = (
     "StackID",
@@ -75,16 +73,6 @@ _NOT_IMAGES = (
     "1.2.840.10008.5.1.4.1.1.30",
     "1.2.840.10008.5.1.4.1.1.11",
 )
-_MAGIC = (
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"\x89PNG", "a PNG picture"),
-    (b"GIF8", "a GIF picture"),
-    (b"BM", "a BMP picture"),
-    (b"%PDF", "a PDF document"),
-    (b"PK\x03\x04", "a zip archive"),
-    (b"\x1f\x8b", "a gzip file"),
-    (b"NRRD", "an NRRD file"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +85,7 @@ class Frame:
         header: The attributes needed to group and place it, functional groups spread flat.
     """
 
-    path: Path
+    path: Source
     number: int
     header: Dataset = field(repr=False)
 
@@ -183,38 +171,11 @@ def scan(paths: Sequence[Path]) -> Scan:
         except ReadError as error:
             if len(paths) == 1 and path == paths[0]:
                 raise
-            if path.suffix.lower() in (".dcm", ".dicom", ".ima") or _has_preamble(path):
+            if claims_to_be_dicom(path):
                 left_out.append(str(error))
+    if len(left_out) > MOST_TOLD:
+        left_out[MOST_TOLD:] = [f"{len(left_out) - MOST_TOLD} more files could not be read either."]
     return Scan(tuple(frames), tuple(left_out), count)
-
-
-def read_dataset(path: Path, **options: object) -> Dataset:
-    """Read a DICOM file, with or without its preamble and file meta information.
-
-    Raises:
-        ReadError: It is not DICOM, or broken.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # foreign files bend many small rules; what matters is checked by us
-            try:
-                return pydicom.dcmread(path, **options)  # type: ignore[arg-type]
-            except InvalidDicomError:
-                if not _starts_like_a_dataset(path):
-                    raise ReadError(
-                        f"{path.name} is not DICOM but {_kind(path)}; give DICOM, NIfTI, NRRD or MHA."
-                    ) from None
-                dataset = pydicom.dcmread(path, force=True, **options)  # type: ignore[arg-type]
-                if "TransferSyntaxUID" not in dataset.file_meta:
-                    implicit = dataset.original_encoding[0]
-                    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-                return dataset
-    except (ReadError, MemoryError):
-        raise
-    except OSError as error:
-        raise ReadError(f"Cannot read {path.name}: {error.strerror or error}.") from None
-    except Exception as error:  # noqa: BLE001 - pydicom raises whatever a broken file leads it into
-        raise ReadError(f"{path.name} is broken DICOM ({type(error).__name__}: {_one_line(error)}).") from None
 
 
 def spread(dataset: Dataset, number: int) -> Dataset:
@@ -240,7 +201,7 @@ def spread(dataset: Dataset, number: int) -> Dataset:
     return flat
 
 
-def _frames_of(path: Path) -> list[Frame]:
+def _frames_of(path: Source) -> list[Frame]:
     header = read_dataset(path, stop_before_pixels=True, specific_tags=list(_TAGS))
     try:
         if (
@@ -248,7 +209,7 @@ def _frames_of(path: Path) -> list[Frame]:
             or "Columns" not in header
             or str(header.get("SOPClassUID", "")).startswith(_NOT_IMAGES)
         ):
-            raise ReadError(f"{path.name} is DICOM but holds no image.")
+            return []  # a report, a plan, a segmentation, a directory: rightful DICOM, but no image
         count = int(header.get("NumberOfFrames") or 1)
         if "PerFrameFunctionalGroupsSequence" in header:
             if len(header.PerFrameFunctionalGroupsSequence) != count:
@@ -258,34 +219,5 @@ def _frames_of(path: Path) -> list[Frame]:
     except ReadError:
         raise
     except Exception as error:  # noqa: BLE001 - as above
-        raise ReadError(f"{path.name} is broken DICOM ({type(error).__name__}: {_one_line(error)}).") from None
+        raise ReadError(f"{path.name} is broken DICOM ({type(error).__name__}: {one_line(error)}).") from None
     return [Frame(path, 0, header)]
-
-
-def _has_preamble(path: Path) -> bool:
-    return _head(path)[128:132] == b"DICM"
-
-
-def _starts_like_a_dataset(path: Path) -> bool:
-    """Whether a file without preamble begins with an element of group 0002 or 0008, as DICOM sets do."""
-    head = _head(path)
-    return len(head) > 8 and head[:2] in (b"\x02\x00", b"\x08\x00") and head[3:4] == b"\x00"
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(132)
-    except OSError:
-        return b""
-
-
-def _kind(path: Path) -> str:
-    head = _head(path)
-    if not head:
-        return "an empty file"
-    return next((kind for magic, kind in _MAGIC if head.startswith(magic)), "something else")
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160]

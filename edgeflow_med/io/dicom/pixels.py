@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ from pydicom.pixels.utils import get_expected_length
 
 from edgeflow_med.errors import ReadError
 from edgeflow_med.io.dicom.codecs import decode
-from edgeflow_med.io.dicom.frames import FUNCTIONAL_GROUPS, Frame, read_dataset, spread
+from edgeflow_med.io.dicom.files import Source, read_dataset
+from edgeflow_med.io.dicom.frames import FUNCTIONAL_GROUPS, Frame, spread
 
 # The most voxels that one volume may have: 2 gigavoxels, 8 GB as float32. Checked before anything is allocated.
 MAX_VOXELS = 2**31
@@ -77,7 +77,7 @@ def _headers(dataset: Dataset, numbers: Sequence[int]) -> list[Dataset]:
     return [spread(bare, number) for number in numbers]
 
 
-def _check_complete(dataset: Dataset, path: Path) -> None:
+def _check_complete(dataset: Dataset, path: Source) -> None:
     """Refuse a file whose pixel data is missing, shorter than its header claims, or cut inside a compressed frame."""
     data = dataset.get("PixelData")
     if not data:
@@ -100,7 +100,7 @@ def _check_complete(dataset: Dataset, path: Path) -> None:
         raise ReadError(f"{path.name} is truncated: {found} of {count} frames.")
 
 
-def _rescaled(values: NDArray[Any], header: Dataset, path: Path) -> tuple[NDArray[Any], set[str]]:
+def _rescaled(values: NDArray[Any], header: Dataset, path: Source) -> tuple[NDArray[Any], set[str]]:
     """Apply the modality LUT or slope and intercept (PS3.3 C.11.1) of one slice; Hounsfield units for CT."""
     if header.get("ModalityLUTSequence"):
         return np.asarray(apply_modality_lut(values, header)), set()

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -61,7 +62,9 @@ def find_stacks(scan: Scan) -> list[Stack]:
     series: dict[str, list[Frame]] = defaultdict(list)
     for frame in scan.frames:
         # Files without a series UID are kept together by the folder that they lie in.
-        series[str(frame.header.get("SeriesInstanceUID") or f"folder {frame.path.parent.name}")].append(frame)
+        series[str(frame.header.get("SeriesInstanceUID") or f"folder {Path(str(frame.path)).parent.name}")].append(
+            frame
+        )
     ordered = sorted(series.items(), key=lambda item: _number(item[1][0]))
     return [stack for uid, frames in ordered for stack in _stacks_of(uid, frames)]
 
