@@ -32,7 +32,10 @@ class Stop(StrEnum):
 
 @dataclass(frozen=True)
 class Brakes:
-    """When to stop. The values were chosen on validation cases of the training sets.
+    """When to stop.
+
+    ``tissue`` was chosen on eight validation volumes of the training sets (it stopped wrongly on 1 of 32 steps inside a
+    tumour and rightly on 5 of 32 steps out of one); the other values are by judgement.
 
     Attributes:
         shrink: Stop as ended below this ratio of the area to the neighbour's.
@@ -47,7 +50,7 @@ class Brakes:
     shrink: float = 0.2
     grow: float = 2.5
     overlap: float = 0.4
-    tissue: float = 0.2
+    tissue: float = 0.1
     edge: float = 0.35
     quality: float = 0.6
     smallest: int = 4
