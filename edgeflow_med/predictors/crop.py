@@ -24,6 +24,8 @@ def triangle_filter(source: int, start: float, step: float, target: int) -> NDAr
 
     Source pixel ``n`` spans ``[n - 0.5, n + 0.5]``; beyond the source everything is zero.
     """
+    if target == 0:  # a crop between two rows of a slice whose rows are far apart
+        return np.zeros((0, source), np.float32)
     centres = start + (np.arange(target) + 0.5) * step
     reach = max(step, 1.0)
     margin = int(np.ceil(reach)) + 1

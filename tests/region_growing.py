@@ -1,0 +1,63 @@
+"""A predictor without a network: bright regions that touch the prompts. Its answers can be told beforehand."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from edgeflow_med.predictors.base import Prediction, SliceRequest
+from edgeflow_med.predictors.zoom import Square, ZoomPolicy, ZoomPredictor
+
+BRIGHT = 0.5
+
+
+class RegionGrower(ZoomPredictor):
+    """Pixels brighter than 0.5 that hang together with a positive prompt or, without one, with the previous mask.
+
+    Negative prompts are cut out. The edge is as strong as the contrast between inside and outside.
+
+    Attributes:
+        squares: What :meth:`infer` was asked, in order: image, previous state, guidance.
+        requests: How many slices were answered.
+    """
+
+    name, version, device = "region-growing", "1", "cpu"
+
+    def __init__(self, policy: ZoomPolicy | None = None) -> None:
+        super().__init__(policy)
+        self.squares: list[tuple[Square, Square, Square]] = []
+        self.requests = 0
+
+    def predict(self, request: SliceRequest) -> Prediction:
+        self.requests += 1
+        return super().predict(request)
+
+    def infer(self, image: Square, previous: Square, guidance: Square) -> tuple[Square, Square]:
+        self.squares.append((image, previous, guidance))
+        seeds = guidance[0] > 0
+        if not seeds.any():
+            seeds = previous[0] >= 0.5
+        regions, _ = ndimage.label(image > BRIGHT)
+        touched = np.unique(regions[seeds])
+        mask = np.isin(regions, touched[touched > 0]) & ~(guidance[1] > 0)
+        ring = ndimage.binary_dilation(mask, iterations=3) & ~ndimage.binary_dilation(mask)
+        contrast = abs(image[mask].mean() - image[ring].mean()) if mask.any() and ring.any() else 0.0
+        outline = ndimage.binary_dilation(mask) & ~ndimage.binary_erosion(mask, border_value=1)
+        return np.where(mask, 0.97, 0.01).astype(np.float32), (outline * contrast).astype(np.float32)
+
+
+def disk(shape: tuple[int, int], centre: tuple[float, float], radius: float) -> NDArray[np.bool_]:
+    """Pixels within ``radius`` of ``centre``."""
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    return np.asarray((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 <= radius**2)
+
+
+def picture(mask: NDArray[np.bool_], inside: float = 0.9, outside: float = 0.1) -> NDArray[np.float32]:
+    """An image that shows a mask."""
+    return np.where(mask, inside, outside).astype(np.float32)
+
+
+def iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Intersection over union."""
+    return float((one & other).sum() / max(1, (one | other).sum()))
