@@ -6,7 +6,6 @@ drawn several times too large and reduced, which is how they get smooth.
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,10 +21,12 @@ Colour = tuple[int, int, int]
 
 WIDTH = 2000
 MARGIN, GAP, TILE_GAP = 56, 16, 12
-TILES = 9
+TILES, MAX_ROWS = 9, 6
+LOCATOR = 210
 OVERSAMPLING = 4
 BACKGROUND, PANEL, TEXT, FAINT = (13, 15, 20), (0, 0, 0), (236, 239, 244), (138, 147, 163)
 POSITIVE, NEGATIVE = (52, 211, 120), (255, 82, 92)
+COOL, WARM = (72, 190, 255), (255, 168, 72)
 _BARS_MM = (1, 2, 5, 10, 20, 50, 100, 200)
 
 
@@ -109,15 +110,16 @@ class Field:
     def sample(self, plane: Plane2D) -> Plane2D:
         """The piece, ``(pixels, pixels)``, cubic; 0 beyond the slice."""
         top, left, bottom, right = (value + 0.5 for value in self.box)
-        before = (max(0, int(np.ceil(-top))) + 3, max(0, int(np.ceil(-left))) + 3)
-        after = (
-            max(0, int(np.ceil(bottom - plane.shape[0]))) + 3,
-            max(0, int(np.ceil(right - plane.shape[1]))) + 3,
-        )
-        padded = np.pad(plane.astype(np.float32), tuple(zip(before, after, strict=True)))
-        box = (left + before[1], top + before[0], right + before[1], bottom + before[0])
-        piece = Image.fromarray(padded).resize((self.pixels, self.pixels), Image.Resampling.BICUBIC, box=box)
-        return np.clip(np.asarray(piece), 0.0, 1.0)
+        height, width = plane.shape
+        reach = 3 + max(0, *(int(np.ceil(v)) for v in (-top, -left, bottom - height, right - width)))
+        padded = np.pad(plane.astype(np.float32), reach, mode="edge")
+        box = (left + reach, top + reach, right + reach, bottom + reach)
+        resized = Image.fromarray(padded).resize((self.pixels, self.pixels), Image.Resampling.BICUBIC, box=box)
+        piece = np.clip(np.asarray(resized), 0.0, 1.0)
+        middles = (np.arange(self.pixels) + 0.5) / self.pixels
+        rows, columns = top + (bottom - top) * middles, left + (right - left) * middles
+        inside = ((rows > 0) & (rows < height))[:, None] & ((columns > 0) & (columns < width))[None]
+        return np.where(inside, piece, 0.0).astype(np.float32)
 
     def place(self, points: Iterable[Sequence[float]]) -> list[tuple[float, float]]:
         """Points (row, column) of the slice -> (x, y) in the panel."""
@@ -130,13 +132,16 @@ def draw_picture(rows: Sequence[SegmentPicture], caption: str, notice: str) -> I
     """Draw one row per segment; see the module.
 
     Args:
-        rows: At least one.
+        rows: At least one; those after the first :data:`MAX_ROWS` are only counted.
         caption: What was read and what answered it, at the bottom left.
         notice: At the bottom right.
 
     Returns:
         RGB, :data:`WIDTH` pixels wide.
     """
+    if len(rows) > MAX_ROWS:
+        caption += f"  ·  {len(rows) - MAX_ROWS} more segments are not shown"
+        rows = rows[:MAX_ROWS]
     main = (WIDTH - 2 * MARGIN - GAP) // 2
     tile = (WIDTH - 2 * MARGIN - (TILES - 1) * TILE_GAP) // TILES
     height = 132 + main + 28 + tile + 56
@@ -162,6 +167,7 @@ def _draw_row(canvas: Image.Image, row: SegmentPicture, top: int, main: int, til
     canvas.paste(_glow(row.main, field, row.colour, 1.0, 0.8), (right, below))
     for corner, text in ((left, f"{row.axis} = {row.main.number}"), (right, "edge map")):
         _write(canvas, (corner + 22, below + 22), text, 26, TEXT, "la", shadow=True)
+    _draw_locator(canvas, row, field, (left + main, below + main))
     _draw_directions(canvas, row.letters, left, below, main)
     _draw_scale(canvas, field, left, below + main)
     _draw_strip(canvas, row, below + main + 28, tile)
@@ -173,13 +179,16 @@ def _draw_header(canvas: Image.Image, row: SegmentPicture, top: int) -> None:
     ImageDraw.Draw(dot).ellipse([0, 0, dot.width - 1, dot.height - 1], fill=255)
     dot = dot.reduce(OVERSAMPLING).resize((26, 26), Image.Resampling.LANCZOS)
     canvas.paste(Image.new("RGB", dot.size, row.colour), (MARGIN, middle - 13), dot)
-    _write(canvas, (MARGIN + 44, middle), row.label, 54, TEXT, "lm")
     edge = WIDTH - MARGIN
     for name, value in reversed(row.facts):
         width = max(_length(value, 36), _length(name, 20))
         _write(canvas, (edge - width, middle - 26), name, 20, FAINT, "lm")
         _write(canvas, (edge - width, middle + 12), value, 36, TEXT, "lm")
         edge -= int(width) + 56
+    label, size = " ".join(row.label.split()), 54
+    while size > 26 and _length(label, size) > edge - MARGIN - 44:
+        size -= 2
+    _write(canvas, (MARGIN + 44, middle), label, size, TEXT, "lm")
 
 
 def _draw_strip(canvas: Image.Image, row: SegmentPicture, top: int, tile: int) -> None:
@@ -187,14 +196,16 @@ def _draw_strip(canvas: Image.Image, row: SegmentPicture, top: int, tile: int) -
     field = Field(centre, side, tile, row.spacing)
     for place, panel in enumerate(row.strip):
         left = MARGIN + place * (tile + TILE_GAP)
-        picture = _outline(_glow(panel, field, row.colour, 0.45, 1.0), panel, field, row.colour, 2.2)
+        picture = _outline(_glow(panel, field, row.colour, 0.75, 0.9), panel, field, row.colour, 1.8)
         canvas.paste(picture, (left, top))
         shown = panel.number == row.main.number
-        _write(canvas, (left, top + tile + 26), f"{row.axis} = {panel.number}", 22, TEXT if shown else FAINT, "lm")
+        name = f"{row.axis} = {panel.number}"
+        _write(canvas, (left, top + tile + 26), name, 22, TEXT, "lm")
         if shown:
             ImageDraw.Draw(canvas).rectangle([left, top, left + tile - 1, top + tile - 1], outline=TEXT, width=2)
         if panel.quality is not None:
-            _write(canvas, (left + tile, top + tile + 26), f"{panel.quality:.2f}", 22, FAINT, "rm")
+            beside = left + _length(name, 22) + 14
+            _write(canvas, (beside, top + tile + 26), f"quality {panel.quality:.2f}", 18, FAINT, "lm")
 
 
 def _draw_directions(canvas: Image.Image, letters: Sequence[str], left: int, top: int, side: int) -> None:
@@ -215,6 +226,22 @@ def _draw_scale(canvas: Image.Image, field: Field, left: int, bottom: int) -> No
     end = left + 24 + round(length * field.pixels / field.side_mm)
     ImageDraw.Draw(canvas).rectangle([left + 24, bottom - 30, end, bottom - 26], fill=TEXT)
     _write(canvas, (left + 24, bottom - 42), f"{length} mm", 24, TEXT, "ls", shadow=True)
+
+
+def _draw_locator(canvas: Image.Image, row: SegmentPicture, field: Field, corner: tuple[int, int]) -> None:
+    """The whole slice, small, with the shown piece framed; only where the panel shows much less than the slice."""
+    (rows, columns), (row_mm, column_mm) = row.main.image.shape, row.spacing
+    whole = max(rows * row_mm, columns * column_mm)
+    if field.side_mm > 0.7 * whole:
+        return
+    scale = LOCATOR / whole
+    size = (round(columns * column_mm * scale), round(rows * row_mm * scale))
+    left, top = corner[0] - size[0] - 20, corner[1] - size[1] - 20
+    canvas.paste(_grey(0.8 * row.main.image).resize(size, Image.Resampling.LANCZOS), (left, top))
+    draw = ImageDraw.Draw(canvas)
+    draw.rectangle([left - 1, top - 1, left + size[0], top + size[1]], outline=FAINT)
+    box = [(value + 0.5) * mm * scale for value, mm in zip(field.box, (row_mm, column_mm) * 2, strict=True)]
+    draw.rectangle([left + box[1], top + box[0], left + box[3], top + box[2]], outline=row.colour, width=2)
 
 
 def _main_field(row: SegmentPicture, pixels: int) -> Field:
@@ -282,7 +309,6 @@ def _mark(picture: Image.Image, field: Field, mark: Mark) -> Image.Image:
         return _stroke(picture, [points], colour, 7, 0.85)
     x, y = points[0]
     for radius, fill in ((15, (0, 0, 0)), (14, (255, 255, 255)), (11.5, colour)):
-        # A line as long as a hair with a round brush is a disk.
         picture = _disk(picture, (x, y), radius, fill)
     signs = [[(x - 5.5, y), (x + 5.5, y)]] + ([[(x, y - 5.5), (x, y + 5.5)]] if mark.positive else [])
     return _stroke(picture, signs, (255, 255, 255), 2.6, 1.0)
@@ -297,7 +323,7 @@ def _disk(picture: Image.Image, centre: tuple[float, float], radius: float, colo
 
 
 def _glow(panel: SlicePanel, field: Field, colour: Colour, strength: float, brightness: float) -> Image.Image:
-    """The slice, with its edge map as light: the opposite hue of the outline, white where it is sure."""
+    """The slice, with its edge map as light: cool beside a warm outline and the other way round, white where it is sure."""
     base = brightness * np.repeat(field.sample(panel.image)[..., None], 3, axis=2)
     if panel.edge is not None:
         edge = field.sample(panel.edge)
@@ -305,17 +331,10 @@ def _glow(panel: SlicePanel, field: Field, colour: Colour, strength: float, brig
             Image.fromarray(np.round(edge * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(field.pixels / 90)),
             dtype=np.float32,
         )
-        tint = np.array(_opposite(colour), np.float32) / 255
-        light = (edge + 0.8 * bloom / 255)[..., None] * tint + 0.55 * (edge**3)[..., None]
+        tint = np.array(COOL if colour[0] > colour[2] else WARM, np.float32) / 255
+        light = (edge**1.4 + 0.8 * bloom / 255)[..., None] * tint + 0.55 * (edge**3)[..., None]
         base = 1 - (1 - base) * (1 - np.clip(strength * light, 0, 1))
     return Image.fromarray(np.round(np.clip(base, 0, 1) * 255).astype(np.uint8))
-
-
-def _opposite(colour: Colour) -> Colour:
-    """A light colour of the opposite hue."""
-    hue, _, _ = colorsys.rgb_to_hsv(*(channel / 255 for channel in colour))
-    red, green, blue = (round(255 * value) for value in colorsys.hsv_to_rgb((hue + 0.45) % 1.0, 0.75, 1.0))
-    return red, green, blue
 
 
 def _write(

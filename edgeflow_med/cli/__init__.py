@@ -5,9 +5,12 @@ Whatever goes wrong, a person gets one line on stderr and a program the exit sta
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 DEBUG = "EDGEFLOW_DEBUG"
 
@@ -25,12 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a letter is no reason to fail
     try:
-        return _run(arguments)
+        with _quiet():
+            return _run(arguments)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of a pipe has gone; nothing more can be said, and nothing may be said at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 2
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -39,20 +40,16 @@ def _run(arguments: Sequence[str] | None) -> int:
     from edgeflow_med.cli.app import app
     from edgeflow_med.errors import EdgeFlowError
 
-    if not os.environ.get(DEBUG):
-        _hush()
     try:
         return app(arguments, prog_name="edgeflow-med", standalone_mode=False) or 0
     except EdgeFlowError as error:
         return _refuse(str(error))
     except TyperException as error:
         return _refuse(f"{error.format_message().rstrip('.')}; see `edgeflow-med --help`.")
-    except BrokenPipeError:
-        raise
     except Exception as error:  # the last line of defence
         if os.environ.get(DEBUG):
             raise
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        what = f"{type(error).__name__}: {error}"
         return _refuse(f"internal error ({what}); run again with {DEBUG}=1 for the traceback")
 
 
@@ -63,10 +60,17 @@ def _refuse(message: str) -> int:
     return 2
 
 
-def _hush() -> None:
-    """Keep what libraries say to developers off the screen; what matters to the user is in ``Volume.warnings``."""
-    import logging
-    import warnings
-
-    warnings.simplefilter("ignore")
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep off the screen what libraries say to developers; what matters to the user is in ``Volume.warnings``."""
+    if os.environ.get(DEBUG):
+        yield
+        return
+    level = logging.root.manager.disable
     logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

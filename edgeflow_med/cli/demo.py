@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from edgeflow_med.cli.output import make_console, row
 from edgeflow_med.cli.segment import Device
 from edgeflow_med.errors import UsageError
 from edgeflow_med.resources import resource
-from edgeflow_med.session import Session
 from edgeflow_med.weights import DEFAULT_MODEL
 
 DEFAULT_SAMPLE = "sts_003_ct"
@@ -26,10 +23,11 @@ def demo(
 ) -> None:
     """Outline a lesion on a real CT that comes with the package."""
     from edgeflow_med.cli.job import Job, run_job
+    from edgeflow_med.cli.output import make_console
     from edgeflow_med.prompts import read_prompts
 
     folder = find_sample(sample)
-    console = make_console()
+    outline = folder / "tumour.nii.gz"
     job = Job(
         input=folder / "series",
         outputs=(output_dir / "lesion.dcm", output_dir / "lesion.nii.gz"),
@@ -39,11 +37,9 @@ def demo(
         device=device,
         report=output_dir / "report.json",
         picture=output_dir / "lesion.png",
+        reference=outline if outline.exists() else None,
     )
-    session = run_job(job, console)
-    outline = folder / "tumour.nii.gz"
-    if outline.exists():
-        _compare(console, session, outline)
+    run_job(job, make_console())
 
 
 def find_sample(name: str) -> Path:
@@ -58,13 +54,3 @@ def find_sample(name: str) -> Path:
         listed = ", ".join(names) or "none is installed"
         raise UsageError(f"Unknown sample {name!r}; give one of: {listed}.")
     return folder / name
-
-
-def _compare(console: Console, session: Session, outline: Path) -> None:
-    """Print how well the first segment agrees with the expert's outline."""
-    from edgeflow_med.io import read_segmentation
-    from edgeflow_med.metrics import dice
-
-    expert = read_segmentation(outline, session.volume)
-    agreement = dice(session.segments[0].mask, expert.masks[0])
-    row(console, "Expert", f"3-D Dice {agreement:.3f} with the outline that an expert drew on this scan")

@@ -45,7 +45,7 @@ def check_sources(volume: Volume, job: Job) -> None:
     """
     for path in (*job.outputs, job.report, job.picture):
         if path is not None and _is_source(path, volume, job):
-            raise WriteError(f"Cannot write {path}: the scan itself would be replaced; give another name.")
+            raise WriteError(f"Cannot write {path}: it would replace what was read; give another name.")
     if not volume.headers:
         for path in job.outputs:
             if path.suffix.lower() == ".dcm":
@@ -57,13 +57,16 @@ def check_sources(volume: Volume, job: Job) -> None:
 def _is_source(path: Path, volume: Volume, job: Job) -> bool:
     if not path.exists():
         return False
-    if path.samefile(job.input):
+    if any(path.samefile(kept) for kept in (job.input, *job.keep)):
         return True
-    if not volume.headers or not job.input.is_dir() or job.input.resolve() not in path.resolve().parents:
+    if not volume.headers or path.suffix.lower() != ".dcm":
         return False
     import pydicom
 
-    header = pydicom.dcmread(path, force=True, specific_tags=["SOPInstanceUID"], stop_before_pixels=True)
+    try:
+        header = pydicom.dcmread(path, specific_tags=["SOPInstanceUID"], stop_before_pixels=True)
+    except pydicom.errors.InvalidDicomError:
+        return False
     return header.get("SOPInstanceUID") in {source.get("SOPInstanceUID") for source in volume.headers}
 
 

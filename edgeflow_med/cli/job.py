@@ -17,6 +17,7 @@ from edgeflow_med.cli.files import check_outputs, check_sources, write_json
 from edgeflow_med.cli.output import counts, heading, lengths, make_progress, row, warn
 from edgeflow_med.errors import PromptError
 from edgeflow_med.io import read_segmentation, read_volume
+from edgeflow_med.metrics import dice
 from edgeflow_med.prompts import Prompt, PromptSet, check_prompt
 from edgeflow_med.propagation import SliceStep
 from edgeflow_med.report import NOTICE, describe
@@ -33,6 +34,10 @@ class Job:
     """What was asked for; see ``edgeflow-med segment --help``.
 
     An empty label in ``prompts`` means the one segment of the initial mask, or else a new one called "Lesion".
+
+    Attributes:
+        reference: A mask that somebody else drew; how well the first segment agrees with it is told.
+        keep: Files that were read besides ``input`` and that no output may replace.
     """
 
     input: Path
@@ -49,6 +54,8 @@ class Job:
     device: str = "auto"
     report: Path | None = None
     picture: Path | None = None
+    reference: Path | None = None
+    keep: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -98,6 +105,9 @@ def run_job(job: Job, console: Console) -> Session:
         checksum=bundle.sha256,
         seconds=clock.seconds,
     )
+    if job.reference is not None:
+        reference = read_segmentation(job.reference, volume).masks[0]
+        found["dice_with_reference"] = round(dice(session.segments[0].mask, reference), 4)
     _print_findings(console, found)
     _write(job, session, found, console)
     console.print()
@@ -171,7 +181,7 @@ def _segment(
             task = progress.add_task("Propagating", total=slices)
             for step in session.propagate(state, limit=job.limit):
                 steps.append(step)
-                console.print(_told(session, step, pixel))
+                console.print(_told(step, pixel))
                 progress.advance(task)
     return steps
 
@@ -183,10 +193,10 @@ def _name(prompt: Prompt) -> str:
     return f"{sign}{kind}".capitalize() + f" ({point})"
 
 
-def _told(session: Session, step: SliceStep, pixel_mm2: float) -> str:
+def _told(step: SliceStep, pixel_mm2: float) -> str:
     """One line on a step of propagation."""
     if step.prediction is None:
-        return f"  Stopped before {'kji'[session.axis]} = {step.index}: {step.stop}."
+        return f"  Stopped before slice {step.index}: {step.stop}."
     area = step.prediction.mask.sum() * pixel_mm2
     return f"  {'Slice ' + str(step.index):<28}{'':8} {area:9.0f} mm2  quality {step.prediction.quality:.2f}"
 
@@ -216,8 +226,14 @@ def _print_findings(console: Console, found: dict[str, Any]) -> None:
         diameters = entry["diameters"]
         if diameters is not None:
             pair = lengths((diameters["longest_mm"], diameters["perpendicular_mm"]))
-            row(console, "Diameters", f"{pair} on {found['axis']} = {diameters['slice']}")
-        row(console, "Unreviewed", f"{entry['unreviewed_slices']} slices that propagation filled")
+            row(console, "Diameters", f"{pair} on slice {diameters['slice']}, the longest and across it")
+        row(
+            console,
+            "Unreviewed",
+            f"{entry['unreviewed_slices']} slices that propagation filled and nobody has accepted",
+        )
+    if "dice_with_reference" in found:
+        row(console, "Agreement", f"3-D Dice {found['dice_with_reference']:.3f} with the expert's outline of this scan")
     times = [value for entry in found["segments"] for value in entry["prompt_seconds"]]
     later = f", later prompts {statistics.median(times[1:]):.2f} s (median of {len(times) - 1})" if times[1:] else ""
     row(console, "Time", f"first prompt {times[0]:.2f} s{later}")

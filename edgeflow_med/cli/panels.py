@@ -91,11 +91,11 @@ def _row(
     session: Session, state: SegmentState, entry: dict[str, Any], view: View, colour: tuple[int, int, int]
 ) -> SegmentPicture:
     areas = {row["slice"]: row["area_mm2"] for row in entry["slices"]}
-    main = max((index for index in state.prompts if index in areas), key=lambda index: areas[index])
+    main = max([index for index in state.prompts if index in areas] or areas, key=lambda index: areas[index])
     numbers = sorted(areas)
-    chosen = np.unique(np.linspace(0, len(numbers) - 1, TILES).round().astype(int))
     marks = tuple(
-        Mark(tuple(view.point(point) for point in prompt.points), prompt.positive) for prompt in state.prompts[main]
+        Mark(tuple(view.point(point) for point in prompt.points), prompt.positive)
+        for prompt in state.prompts.get(main, ())
     )
     return SegmentPicture(
         label=state.label,
@@ -105,9 +105,18 @@ def _row(
         axis="kji"[view.axis],
         main=_panel(session, state, main, view),
         marks=marks,
-        strip=tuple(_panel(session, state, numbers[n], view) for n in chosen),
+        strip=tuple(_panel(session, state, index, view) for index in choose_evenly(numbers, main)),
         facts=_facts(entry),
     )
+
+
+def choose_evenly(numbers: Sequence[int], main: int) -> list[int]:
+    """At most :data:`TILES` of the slices, from the first to the last, and ``main`` among them."""
+    chosen = [numbers[n] for n in np.unique(np.linspace(0, len(numbers) - 1, TILES).round().astype(int))]
+    if main not in chosen:  # so it is neither the first nor the last slice, and stands in for one between them
+        nearest = min(range(1, len(chosen) - 1), key=lambda place: abs(chosen[place] - main))
+        chosen[nearest] = main
+    return chosen
 
 
 def _panel(session: Session, state: SegmentState, index: int, view: View) -> SlicePanel:

@@ -78,6 +78,7 @@ def segment(  # noqa: PLR0913 - one parameter per option
         device=device,
         report=report,
         picture=picture,
+        keep=(prompts,) if prompts is not None else (),
     )
     run_job(job, make_console())
 
