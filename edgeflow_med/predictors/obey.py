@@ -65,7 +65,9 @@ def _move(
     """Move the logits around one pixel, in place."""
     finest = min(spacing)
     reach = [int(np.ceil(3 * REACH * finest / mm)) for mm in spacing]
-    window = tuple(slice(max(0, p - n), p + n + 1) for p, n in zip(pixel, reach, strict=True))
+    window = tuple(
+        slice(max(0, p - n), min(length, p + n + 1)) for p, n, length in zip(pixel, reach, image.shape, strict=True)
+    )
     rows, columns = np.ogrid[window]
     squared = ((rows - pixel[0]) * spacing[0] / finest) ** 2 + ((columns - pixel[1]) * spacing[1] / finest) ** 2
     alike = (image[window] - image[pixel]) ** 2 / LIKENESS**2
