@@ -323,7 +323,7 @@ def _disk(picture: Image.Image, centre: tuple[float, float], radius: float, colo
 
 
 def _glow(panel: SlicePanel, field: Field, colour: Colour, strength: float, brightness: float) -> Image.Image:
-    """The slice, with its edge map as light: cool beside a warm outline and the other way round, white where it is sure."""
+    """The slice with its edge map as light: cool if the outline is warm, warm if it is cool, white where it is sure."""
     base = brightness * np.repeat(field.sample(panel.image)[..., None], 3, axis=2)
     if panel.edge is not None:
         edge = field.sample(panel.edge)

@@ -45,7 +45,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except EdgeFlowError as error:
         return _refuse(str(error))
     except TyperException as error:
-        return _refuse(f"{error.format_message().rstrip('.')}; see `edgeflow-med --help`.")
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "edgeflow-med"
+        return _refuse(f"{error.format_message().rstrip('.')}; see `{command} --help`.")
     except Exception as error:  # the last line of defence
         if os.environ.get(DEBUG):
             raise

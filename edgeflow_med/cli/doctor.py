@@ -39,7 +39,7 @@ class Check:
 
 
 def doctor() -> None:
-    """Check this installation: versions, device, models, sample, and what is missing."""
+    """Check this installation, and name what is missing."""
     console = make_console()
     missing = []
     for check in _checks():

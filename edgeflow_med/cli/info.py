@@ -8,27 +8,31 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from edgeflow_med.cli.output import counts, heading, lengths, make_console, row, warn
+from edgeflow_med.cli.output import counts, lengths, make_console, row, warn
 from edgeflow_med.io import SeriesInfo, list_series
 
 
 def info(
-    input: Annotated[Path, typer.Argument(help="A folder with DICOM series, or an image file.")],  # noqa: A002
+    input: Annotated[Path, typer.Argument(metavar="INPUT", help="A folder with DICOM series, or an image file.")],  # noqa: A002
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, for programs.")] = False,
 ) -> None:
-    """List the scans at a path: modality, size, geometry, and what is odd about them."""
+    """List the scans at a path, and what is odd about them."""
     found = list_series(input)
     if as_json:
         typer.echo(json.dumps([entry.to_json() for entry in found], indent=2))
         return
     console = make_console()
-    for entry in found:
+    for number, entry in enumerate(found):
+        if number:
+            console.print()
         _print(console, entry)
 
 
 def _print(console: Console, entry: SeriesInfo) -> None:
-    heading(console, " ".join(filter(None, (entry.modality or "unknown modality", entry.description))))
+    title = " ".join(filter(None, (entry.modality or "unknown modality", entry.description)))
+    console.print(Text(title, style="bold"))
     if entry.name:
         row(console, "Series", entry.name)
     row(console, "Path", entry.path)

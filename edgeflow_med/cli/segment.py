@@ -17,7 +17,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 def segment(  # noqa: PLR0913 - one parameter per option
     input: Annotated[  # noqa: A002 - the word that the help shows
-        Path, typer.Argument(help="A folder with a DICOM series, or a DICOM, NIfTI, NRRD or MHA file.")
+        Path, typer.Argument(metavar="INPUT", help="A folder with a DICOM series, or a DICOM, NIfTI, NRRD or MHA file.")
     ],
     *,
     output: Annotated[
@@ -57,7 +57,7 @@ def segment(  # noqa: PLR0913 - one parameter per option
     ] = None,
     picture: Annotated[Path | None, typer.Option(metavar="FILE.png", help="The outline, drawn on the slices.")] = None,
 ) -> None:
-    """Outline what clicks point at, and save it on the grid of the scan."""
+    """Outline what clicks point at, and save it."""
     from edgeflow_med.cli.job import Job, run_job
     from edgeflow_med.cli.output import make_console
 
@@ -98,6 +98,8 @@ def choose_prompts(clicks: list[str], file: Path | None, label: str | None) -> P
         return read_prompts(file)
     if not clicks:
         raise UsageError("No prompts were given; give --click K,J,I or --prompts FILE.json.")
+    if label is not None and not label.strip():
+        raise UsageError("A label has 1 to 64 characters, got none; give --label TEXT, or leave it out.")
     return PromptSet((SegmentPrompts(label or "", tuple(parse_click(text) for text in clicks)),))
 
 
