@@ -53,7 +53,7 @@ def list_series(path: PathLike | Sequence[PathLike]) -> list[SeriesInfo]:
 
 
 def read_segmentation(path: PathLike, volume: Volume) -> Segmentation:
-    """Read segments that lie on the grid of ``volume``: DICOM-SEG, NIfTI, ``.seg.nrrd`` or another label map.
+    """Read segments that lie on the grid of ``volume``: DICOM-SEG, RTSTRUCT, NIfTI, ``.seg.nrrd``, other label maps.
 
     Raises:
         ReadError: Not a segmentation, or broken.

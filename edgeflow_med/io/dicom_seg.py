@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+from pydicom.valuerep import DA, TM
 
 from edgeflow_med.errors import WriteError
 from edgeflow_med.io.atomic import write_verified
@@ -37,6 +38,8 @@ _TYPE_2 = (
     "ReferringPhysicianName",
     "Manufacturer",
 )
+# Dates and times that the Segmentation repeats, left empty where the source's own is not one.
+_FORMS: dict[str, type[DA] | type[TM]] = {"StudyDate": DA, "StudyTime": TM, "PatientBirthDate": DA}
 _UID_REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _CT_IMAGE_STORAGE = UID("1.2.840.10008.5.1.4.1.1.2")
 
@@ -50,7 +53,16 @@ def write_dicom_seg(segmentation: Segmentation, path: Path) -> None:
     sources = segmentation.volume.headers
     if not sources:
         raise WriteError(f"Cannot write {path}: a DICOM-SEG must refer to a DICOM series; give .nii.gz or .seg.nrrd.")
-    dataset = build_dicom_seg(segmentation)
+    try:
+        dataset = build_dicom_seg(segmentation)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        if isinstance(error, WriteError):
+            raise
+        reason = " ".join(str(error).split())[:160]
+        raise WriteError(
+            f"Cannot write {path}: the headers of the source series do not allow a DICOM-SEG ({reason}); "
+            "give .nii.gz or .seg.nrrd."
+        ) from error
 
     def write(temporary: Path) -> None:
         dataset.save_as(temporary, enforce_file_format=True)
@@ -129,6 +141,9 @@ def _normalised_sources(segmentation: Segmentation) -> list[Dataset]:
             "PixelSpacing": [_decimal(spacing_j), _decimal(spacing_i)],
         }
         changes |= {keyword: "" for keyword in _TYPE_2 if keyword not in header}
+        changes |= {keyword: "" for keyword, form in _FORMS.items() if not _is_a(form, header.get(keyword))}
+        if header.get("PatientSex") not in ("M", "F", "O"):
+            changes["PatientSex"] = ""
         if not header.get("SliceThickness"):
             changes["SliceThickness"] = _decimal(spacing_k)
         if "ReferencedFrameNumber" in header:
@@ -214,6 +229,14 @@ def _version() -> str:
         return metadata.version("edgeflow-med")
     except metadata.PackageNotFoundError:
         return "unknown"
+
+
+def _is_a(form: type[DA | TM], value: object) -> bool:
+    try:
+        form(value)
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def _word(text: str) -> str:

@@ -42,7 +42,7 @@ def read_dicom_seg(path: Path, volume: Volume) -> Segmentation:
     """
     dataset = read_dataset(path)
     if str(dataset.get("SOPClassUID", "")) not in (SEGMENTATION_STORAGE, LABELMAP_STORAGE):
-        raise ReadError(f"{path.name} is not a DICOM Segmentation; give a SEG, NIfTI or .seg.nrrd file.")
+        raise ReadError(f"{path.name} is not a DICOM Segmentation; give a SEG, RTSTRUCT, NIfTI or .seg.nrrd file.")
     kind = str(dataset.get("SegmentationType", ""))
     if kind not in ("BINARY", "LABELMAP"):
         raise ReadError(f"{path.name} is a {kind or 'nameless'} Segmentation; only BINARY and LABELMAP can be read.")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edgeflow_med.errors import ReadError
+from edgeflow_med.errors import EdgeFlowError, ReadError
 from edgeflow_med.io.info import SeriesInfo
 from edgeflow_med.segmentation import Segmentation
 from edgeflow_med.volume import Volume
@@ -16,42 +17,62 @@ ITK = (".nrrd", ".mha")
 
 def read_volume(paths: Sequence[Path], *, series: str | None = None, modality: str | None = None) -> Volume:
     """See `edgeflow_med.io.read_volume`."""
-    check_existing(paths)
-    if _is_one(paths, NIFTI):
-        from edgeflow_med.io.nifti import read_nifti
+    with _named_errors(paths):
+        if _is_one(paths, NIFTI):
+            from edgeflow_med.io.nifti import read_nifti
 
-        return read_nifti(paths[0], modality=modality)
-    if _is_one(paths, ITK):
-        from edgeflow_med.io.nrrd import read_itk
+            return read_nifti(paths[0], modality=modality)
+        if _is_one(paths, ITK):
+            from edgeflow_med.io.nrrd import read_itk
 
-        return read_itk(paths[0], modality=modality)
-    from edgeflow_med.io.dicom import read_dicom
+            return read_itk(paths[0], modality=modality)
+        from edgeflow_med.io.dicom import read_dicom
 
-    return read_dicom(paths, series=series, modality=modality)
+        return read_dicom(paths, series=series, modality=modality)
 
 
 def list_series(paths: Sequence[Path]) -> list[SeriesInfo]:
     """See `edgeflow_med.io.list_series`."""
-    check_existing(paths)
-    if _is_one(paths, (*NIFTI, *ITK)):
-        volume = read_volume(paths)
-        info = SeriesInfo(name="", path=str(paths[0]), description=volume.name, shape=volume.shape)
-        return [info.with_grid(volume.affine, volume.warnings)]
-    from edgeflow_med.io.dicom import list_dicom
+    with _named_errors(paths):
+        if _is_one(paths, (*NIFTI, *ITK)):
+            volume = read_volume(paths)
+            info = SeriesInfo(name="", path=str(paths[0]), description=volume.name, shape=volume.shape)
+            return [info.with_grid(volume.affine, volume.warnings)]
+        from edgeflow_med.io.dicom import list_dicom
 
-    return list_dicom(paths)
+        return list_dicom(paths)
 
 
 def read_segmentation(paths: Sequence[Path], volume: Volume) -> Segmentation:
     """See `edgeflow_med.io.read_segmentation`."""
+    with _named_errors(paths):
+        if _is_one(paths, (*NIFTI, *ITK)):
+            from edgeflow_med.io.labelmap import read_labelmap
+
+            return read_labelmap(paths[0], volume)
+        from edgeflow_med.io.dicom.files import read_dataset
+        from edgeflow_med.io.dicom_seg_read import read_dicom_seg
+        from edgeflow_med.io.rtstruct import RT_STRUCTURE_SET_STORAGE, read_rtstruct
+
+        header = read_dataset(paths[0], stop_before_pixels=True, specific_tags=["SOPClassUID"])
+        read = read_rtstruct if header.get("SOPClassUID") == RT_STRUCTURE_SET_STORAGE else read_dicom_seg
+        return read(paths[0], volume)
+
+
+@contextlib.contextmanager
+def _named_errors(paths: Sequence[Path]) -> Iterator[None]:
+    """Turn whatever a broken file makes a library raise into a ReadError.
+
+    Libraries read lazily and raise anything anywhere; a decoder written in Rust panics with a BaseException.
+    """
     check_existing(paths)
-    if _is_one(paths, (*NIFTI, *ITK)):
-        from edgeflow_med.io.labelmap import read_labelmap
-
-        return read_labelmap(paths[0], volume)
-    from edgeflow_med.io.dicom_seg_read import read_dicom_seg
-
-    return read_dicom_seg(paths[0], volume)
+    try:
+        yield
+    except (EdgeFlowError, MemoryError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        raise ReadError(f"{paths[0].name} cannot be read, it is broken ({reason}).") from error
 
 
 def check_existing(paths: Sequence[Path]) -> None:

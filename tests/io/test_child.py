@@ -12,6 +12,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from pydicom import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from edgeflow_med.errors import GeometryError, ReadError, UsageError
@@ -19,6 +20,8 @@ from edgeflow_med.io import child, list_series, read_segmentation, read_volume, 
 from tests.io import here
 from tests.phantoms import Phantom, ellipsoid, one_segment, write_enhanced, write_series
 
+# What the phantoms do wrong on purpose, pydicom says while it writes them.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 resource = pytest.importorskip("resource", reason="Windows has no limit on a child's memory")
 PHANTOM = Phantom(shape=(6, 34, 40))
 
@@ -40,6 +43,21 @@ def test_the_child_gives_what_the_reader_gives(kind: str, tmp_path: Path) -> Non
     assert (one.name, one.modality, one.warnings) == (other.name, other.modality, other.warnings)
     assert [header.to_json() for header in one.headers] == [header.to_json() for header in other.headers]
     assert here.list_series(path) == list_series(path)
+
+
+def test_headers_that_break_the_rules_pass_unchanged(tmp_path: Path) -> None:
+    """Attributes that nobody needs may hold anything; they are not a reason to refuse a series."""
+
+    def edit(dataset: Dataset, _: int) -> None:
+        dataset.SpecificCharacterSet, dataset.WindowCenter, dataset.StudyID = "ISO_IR 999", "7.5", "M\xfcller"
+        dataset.WindowWidth, dataset.StudyDate, dataset.InstanceNumber = "9.5", "yesterday", None
+
+    for path in write_series(tmp_path, PHANTOM, edit):
+        path.write_bytes(path.read_bytes().replace(b"7.5 ", b"7,5 ").replace(b"9.5 ", b"wide"))
+    one, other = here.read_volume(tmp_path), read_volume(tmp_path)
+    assert [list(header.keys()) for header in one.headers] == [list(header.keys()) for header in other.headers]
+    assert bytes(other.headers[0].get_item("WindowCenter").value) == b"7,5 "
+    save(one_segment(other, ellipsoid(PHANTOM)), tmp_path / "lesion.dcm")
 
 
 @pytest.mark.parametrize("suffix", [".dcm", ".seg.nrrd"])

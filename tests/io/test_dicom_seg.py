@@ -299,6 +299,14 @@ def test_a_source_without_identity_is_refused(keyword: str, tmp_path: Path) -> N
     assert not (tmp_path / "lesion.dcm").exists()
 
 
+def test_what_highdicom_refuses_after_all_is_a_write_error(tmp_path: Path) -> None:
+    write_series(tmp_path / "in", PHANTOM, lambda dataset, _: setattr(dataset, "SOPClassUID", "1.2.3.4"))
+    volume = read_volume(tmp_path / "in")
+    with pytest.raises(WriteError, match=r"headers of the source series do not allow a DICOM-SEG .*give \.nii\.gz"):
+        save(one_segment(volume, ellipsoid(PHANTOM)), tmp_path / "lesion.dcm")
+    assert not (tmp_path / "lesion.dcm").exists()
+
+
 def test_what_does_not_read_back_is_never_given_its_name(volume: Volume, tmp_path: Path, monkeypatch) -> None:
     """A writer that loses one voxel is caught, and the old file stays."""
     target = tmp_path / "lesion.dcm"

@@ -17,7 +17,6 @@ from edgeflow_med.io.dicom.stacks import Stack, find_stacks
 from edgeflow_med.io.info import SeriesInfo
 from edgeflow_med.volume import Volume
 
-
 # How many series a message names before it points to the full list.
 MOST_NAMED = 10
 
