@@ -9,8 +9,10 @@ import typer
 from edgeflow_med import __version__
 from edgeflow_med.cli.demo import demo
 from edgeflow_med.cli.doctor import doctor
+from edgeflow_med.cli.evaluate import evaluate
 from edgeflow_med.cli.info import info
 from edgeflow_med.cli.segment import segment
+from edgeflow_med.cli.train import train
 
 app = typer.Typer(
     name="edgeflow-med",
@@ -20,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (segment, info, demo, doctor):
+for command in (segment, info, demo, doctor, evaluate, train):
     app.command()(command)
 
 

@@ -9,10 +9,8 @@ import typer
 
 from edgeflow_med.weights import DEFAULT_MODEL
 
-Robot = Literal["clicks", "noisy", "scribbles"]
 
-
-def evaluate(
+def evaluate(  # noqa: PLR0913, PLR0917 - one parameter per option
     datasets: Annotated[
         list[Path],
         typer.Argument(metavar="DATASET...", help="Folders in the Decathlon layout: dataset.json, imagesTr, labelsTr."),
@@ -24,7 +22,9 @@ def evaluate(
     max_clicks: Annotated[int, typer.Option(min=1, help="After so many prompts on a slice a robot gives up.")] = 20,
     targets: Annotated[int, typer.Option(min=0, help="Targets on slices to draw from each data set.")] = 40,
     objects: Annotated[int, typer.Option(min=0, help="Whole objects to draw from each data set for propagation.")] = 5,
-    robot: Annotated[list[Robot] | None, typer.Option(help="Robot users; may be given again. [default: all]")] = None,
+    robot: Annotated[
+        list[str] | None, typer.Option(metavar="clicks|noisy|scribbles", help="May be given again. [default: all]")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the sample and of the robots.")] = 0,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")] = "auto",
 ) -> None:
@@ -32,10 +32,11 @@ def evaluate(
     from edgeflow_med import evaluation
     from edgeflow_med.cli.output import heading, make_console, make_progress
     from edgeflow_med.predictors import load_predictor
+    from edgeflow_med.simulation import ROBOTS
 
-    robots = {"robots": tuple(dict.fromkeys(robot))} if robot else {}
+    robots = tuple(dict.fromkeys(robot)) if robot else tuple(ROBOTS)
     settings = evaluation.Settings(
-        max_interactions=max_clicks, targets_per_set=targets, objects_per_set=objects, seed=seed, **robots
+        robots, max_interactions=max_clicks, targets_per_set=targets, objects_per_set=objects, seed=seed
     )
     console = make_console()
     predictor = load_predictor(model, device)
