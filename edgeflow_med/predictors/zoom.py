@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from edgeflow_med.predictors.base import Prediction, SliceRequest
 from edgeflow_med.predictors.crop import Crop, draw_prompts
@@ -78,7 +79,7 @@ class ZoomPredictor(ABC):
         guidance = draw_prompts(request.strokes, crop)
         probability, edge = self.infer(crop.extract(request.image), previous, guidance)
         empty = np.zeros(request.image.shape, np.float32)
-        return crop.paste(probability, empty), crop.paste(edge, empty)
+        return crop.paste(probability, empty), crop.paste(widen(edge, crop), empty)
 
     def _first_crop(self, request: SliceRequest) -> Crop:
         known = request.previous.mask if request.previous is not None else None
@@ -129,6 +130,15 @@ class ZoomPredictor(ABC):
         whole = max(height * request.spacing[0], width * request.spacing[1]) / min(request.spacing)
         side = float(np.clip(side, self.policy.smallest_side, max(whole, self.policy.smallest_side)))
         return Crop.around(centre, side, self.policy.size, (height, width), request.spacing)
+
+
+def widen(edge: Square, crop: Crop) -> Square:
+    """The largest value over the extent of a slice pixel.
+
+    The network draws outlines two of its own pixels wide, whatever the zoom. Averaged over slice pixels, those of
+    small, magnified structures would fade, and propagation would stop where a structure merely gets smaller.
+    """
+    return ndimage.maximum_filter(edge, [max(1, round(1 / step)) for step in crop.step])
 
 
 def runs_out(mask: NDArray[np.bool_], crop: Crop) -> bool:

@@ -33,7 +33,7 @@ def test_small_and_large_objects_come_back_whole(
     assert answer.probability.shape == answer.edge.shape == shape
     assert iou(answer.mask, truth) > 0.9
     ring = disk(shape, centre, radius + 1.5) & ~disk(shape, centre, radius - 1.5)
-    assert answer.edge[ring].mean() > 0.03
+    assert answer.edge[ring].mean() > 0.3  # whatever the zoom
     assert answer.edge[~ring].mean() < 0.1 * answer.edge[ring].mean()
     assert 1 <= len(grower.squares) <= 3
 
