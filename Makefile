@@ -31,7 +31,7 @@ demo: venv ## outline a lesion on a real CT; the files go to out/
 test: venv test-deps check ## style, types, import contracts, the fast tests, the wheel in a fresh environment
 	$(RUN) -m pytest -m "not slow and not gpu"
 
-test-all: venv test-deps check ## the same with the slow tests, and those for a GPU
+test-all: venv test-deps check ## the same with the slow tests
 	$(RUN) -m pytest
 
 # Debian packages that some tests need: installed only for root on Debian, elsewhere those tests skip and name the command.
