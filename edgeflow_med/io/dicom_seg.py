@@ -39,7 +39,7 @@ _TYPE_2 = (
     "Manufacturer",
 )
 # Dates and times that the Segmentation repeats, left empty where the source's own is not one.
-_FORMS: dict[str, type[DA] | type[TM]] = {"StudyDate": DA, "StudyTime": TM, "PatientBirthDate": DA}
+_FORMS: dict[str, type[DA | TM]] = {"StudyDate": DA, "StudyTime": TM, "PatientBirthDate": DA}
 _UID_REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _CT_IMAGE_STORAGE = UID("1.2.840.10008.5.1.4.1.1.2")
 
