@@ -19,7 +19,7 @@ Mask = NDArray[np.bool_]
 def resample(image: Array, shape: tuple[int, int]) -> Array:
     """Bilinear with pixel areas aligned, smoothed where it shrinks."""
     picture = Image.fromarray(np.ascontiguousarray(image, np.float32))
-    return np.asarray(picture.resize(shape[::-1], Image.Resampling.BILINEAR), np.float32)
+    return np.array(picture.resize(shape[::-1], Image.Resampling.BILINEAR), np.float32)  # Pillow's own is read-only
 
 
 def outline(mask: Mask) -> Array:
