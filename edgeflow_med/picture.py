@@ -332,7 +332,7 @@ def _glow(panel: SlicePanel, field: Field, colour: Colour, strength: float, brig
             dtype=np.float32,
         )
         tint = np.array(COOL if colour[0] > colour[2] else WARM, np.float32) / 255
-        light = (edge**1.4 + 0.8 * bloom / 255)[..., None] * tint + 0.55 * (edge**3)[..., None]
+        light = (1.3 * edge**1.2 + bloom / 255)[..., None] * tint + 0.55 * (edge**3)[..., None]
         base = 1 - (1 - base) * (1 - np.clip(strength * light, 0, 1))
     return Image.fromarray(np.round(np.clip(base, 0, 1) * 255).astype(np.uint8))
 
