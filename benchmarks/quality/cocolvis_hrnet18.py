@@ -28,7 +28,7 @@ def _convert(folder: Path) -> None:
     """Paddle's files -> one file of torch tensors."""
     from safetensors.torch import save_file
 
-    from benchmarks.quality.coarse import convert
+    from edgeflow_med.training.coarse import convert
 
     stem = folder / MODEL
     save_file(convert(stem).state_dict(), folder / "weights.safetensors")
@@ -67,7 +67,7 @@ class CocoLvisHrnet18:
     def __init__(self, threads: int | None = None) -> None:  # noqa: ARG002  torch's threads belong to the process
         from safetensors.torch import load_file
 
-        from benchmarks.quality.coarse import CoarseNet
+        from edgeflow_med.training.coarse import CoarseNet
 
         self._network = CoarseNet()
         self._network.load_state_dict(load_file(PEER.file("weights.safetensors")))

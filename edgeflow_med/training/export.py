@@ -205,6 +205,7 @@ def run_facts(state: Mapping[str, Any], config: Mapping[str, Any], folder: Path)
         "seconds": f"{state['seconds']:,.0f}",
         "rounds": config["rounds"],
         "log": last,
+        "notes": notes.read_text("utf-8").strip() if (notes := folder / "notes.md").is_file() else "",
     }
 
 

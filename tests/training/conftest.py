@@ -1,4 +1,4 @@
-"""A data set in the Decathlon layout, made here: bright balls on a dark, noisy background."""
+"""A data set in the Decathlon layout, made here: a bright ball and a bright box on a dark, noisy background."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from edgeflow_med.training.cases import is_validation
 SHAPE = (40, 44, 24)
 
 
-def balls(seed: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-    """An image in HU, 60 inside two balls and -80 outside, and its labels 1 and 2."""
+def shapes(seed: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    """An image in HU, 60 inside a ball (label 1) and a box (label 2) and -80 outside, and the labels."""
     rng = np.random.default_rng(seed)
     grid = np.indices(SHAPE)
     labels = np.zeros(SHAPE, np.uint8)
-    for value, centre, radius in ((1, (13, 14, 11), 8.0), (2, (27, 30, 13), 6.0)):
-        middle = np.add(centre, rng.integers(-1, 2, 3))
-        squared = sum((grid[axis] - middle[axis]) ** 2 for axis in range(3))
-        labels[squared <= radius**2] = value
+    ball, box = (np.add(centre, rng.integers(-1, 2, 3)) for centre in ((13, 14, 11), (29, 31, 13)))
+    labels[sum((grid[axis] - ball[axis]) ** 2 for axis in range(3)) <= 64] = 1
+    labels[np.max([abs(grid[axis] - box[axis]) for axis in range(3)], axis=0) <= 5] = 2
     image = np.where(labels > 0, 60, -80) + rng.normal(0, 12, SHAPE)
     image[:2] = -1000  # air, so that the values look like HU
     return image.astype(np.int16), labels
@@ -39,26 +38,26 @@ def write_objects(folder: Path, name: str, mask: NDArray[np.bool_]) -> None:
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder ``Balls`` with six cases, at least one of them for validation, and objects beside it in ``pseudo``."""
-    folder = tmp_path_factory.mktemp("data") / "Balls"
+    """A folder ``Shapes`` with six cases, at least one of them for validation, and objects beside it in ``pseudo``."""
+    folder = tmp_path_factory.mktemp("data") / "Shapes"
     for part in ("imagesTr", "labelsTr"):
         (folder / part).mkdir(parents=True)
     (folder.parent / "pseudo").mkdir()
     names = [f"case_{n:03d}" for n in range(100)]
     training = [name for name in names if not is_validation(name)][:5]
     for seed, name in enumerate([*training, next(name for name in names if is_validation(name))]):
-        image, labels = balls(seed)
+        image, labels = shapes(seed)
         for part, array in (("imagesTr", image), ("labelsTr", labels)):
             nib.save(nib.Nifti1Image(array, np.diag([1.0, 1.0, 1.2, 1.0])), folder / part / f"{name}.nii.gz")
     manifest = {
-        "name": "Balls",
+        "name": "Shapes",
         "modality": {"0": "CT"},
-        "description": "Two balls",
+        "description": "A ball and a box",
         "licence": "CC0",
         "reference": "here",
     }
     (folder / "dataset.json").write_text(json.dumps(manifest), "utf-8")
     square = np.zeros((SHAPE[0], SHAPE[1]), bool)
     square[30:38, 4:12] = True
-    write_objects(folder.parent / "pseudo", f"train_Balls_{training[0]}__a2_k11_w-160_240.npz", square)
+    write_objects(folder.parent / "pseudo", f"train_Shapes_{training[0]}__a2_k11_w-160_240.npz", square)
     return folder

@@ -97,7 +97,7 @@ def test_the_same_checkpoint_gives_the_same_checksum(checkpoint: Path, bundle_fo
 
 def test_the_model_card_tells_what_the_run_left_behind(bundle_folder: Path) -> None:
     card = (bundle_folder / "docs" / "README.md").read_text("utf-8")
-    assert "| Balls | Two balls | 6 | 1 | CC0 | here |" in card
+    assert "| Shapes | A ball and a box | 6 | 1 | CC0 | here |" in card
     assert "6 images of 1 data sets; 1 of them (17%)" in card
     assert "proposed on 1 slices" in card
     assert "Seed 7, 0 steps of 8 samples, 0 seconds." in card
@@ -110,7 +110,7 @@ def test_the_model_card_tells_what_the_run_left_behind(bundle_folder: Path) -> N
 
 def test_the_training_config_can_be_run_and_names_no_place(dataset: Path, bundle_folder: Path) -> None:
     config = TrainConfig.read(bundle_folder / "docs" / "train_config.json")
-    assert (config.seed, config.datasets, config.pseudo) == (7, ("Balls",), "pseudo")
+    assert (config.seed, config.datasets, config.pseudo) == (7, ("Shapes",), "pseudo")
     assert str(dataset.parent) not in "".join(p.read_text("utf-8") for p in bundle_folder.rglob("*.[jm][sd]*"))
 
 

@@ -5,9 +5,9 @@ import struct
 import numpy as np
 import pytest
 
-from benchmarks.quality.coarse import convert
-from benchmarks.quality.paddle import read_model
 from edgeflow_med.errors import ModelError, ReadError
+from edgeflow_med.training.coarse import convert
+from edgeflow_med.training.paddle import read_model
 
 
 def varint(value):

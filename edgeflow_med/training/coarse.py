@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.quality.paddle import PaddleModel, read_model
 from edgeflow_med.errors import ModelError
 from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, resize
+from edgeflow_med.training.paddle import PaddleModel, read_model
 
 SCALE = "scale_layer_0.w_0"
 

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, EdgeFlowOutput
+from edgeflow_med.training.loop import (
+    Losses,
+    TrainConfig,
+    Trainer,
+    add_robot_clicks,
+    boundary_batch,
+    gather_cases,
+    load_into,
+    read_checkpoint,
+    run,
+)
+from edgeflow_med.training.samples import SampleConfig, Samples
+from tests.region_growing import disk
+
+SIZE = 32
+
+
+@pytest.fixture
+def config(dataset: Path) -> TrainConfig:
+    """Without chance: no dropout, no robot clicks."""
+    return TrainConfig(
+        (str(dataset),), batch=2, workers=0, rounds=0, device="cpu", learning_rate=0.1,
+        network=EdgeFlowConfig(dropout=0.0), samples=SampleConfig(size=SIZE),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def batch(config: TrainConfig) -> dict[str, Tensor]:
+    source = Samples(gather_cases(config)[0], config.samples, 2, seed=0)
+    return {name: torch.stack([source[0][name], source[1][name]]) for name in source[0]}
+
+
+def steps(trainer: Trainer, batch: dict[str, Tensor], count: int) -> list[float]:
+    """The loss before each of some steps on one batch."""
+    losses = []
+    for _ in range(count):
+        (report,) = itertools.islice(trainer.train(itertools.repeat(clone(batch)), report_every=1), 1)
+        losses.append(report["total"])
+    return losses
+
+
+def clone(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in batch.items()}
+
+
+def test_learning_lowers_the_loss(config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path) -> None:
+    losses = steps(Trainer(config, tmp_path), batch, 6)
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(
+    config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path
+) -> None:
+    first = Trainer(config, tmp_path)
+    steps(first, batch, 2)
+    first.save()
+    second = Trainer(config, tmp_path)
+    assert (second.step, second.seconds) == (first.step, first.seconds)
+    for kept, loaded in ((first.network, second.network), (first.average, second.average)):
+        values = zip(kept.state_dict().values(), loaded.state_dict().values(), strict=True)
+        assert all(torch.equal(one, other) for one, other in values)
+    first.seconds = second.seconds = 10.0
+    for trainer in (first, second):
+        trainer._step(clone(batch))
+    difference = max(
+        float((a - b).detach().abs().max())
+        for a, b in zip(first.network.parameters(), second.network.parameters(), strict=True)
+    )
+    assert difference < 1e-6
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_checkpoint_with_numpys_learning_rate_can_be_read(config: TrainConfig, tmp_path: Path) -> None:
+    trainer = Trainer(config, tmp_path)
+    trainer.optimiser.param_groups[0]["lr"] = np.float64(0.125)
+    trainer.save()
+    state = read_checkpoint(tmp_path / "checkpoint.pt")
+    assert state["optimiser"]["param_groups"][0]["lr"] == 0.125
+    assert TrainConfig.read(written(tmp_path, json.loads(state["config"]))) == config
+
+
+def written(folder: Path, content: object) -> Path:
+    path = folder / "config.json"
+    path.write_text(json.dumps(content), "utf-8")
+    return path
+
+
+def test_a_config_reads_back(config: TrainConfig, tmp_path: Path) -> None:
+    assert TrainConfig.read(written(tmp_path, asdict(config))) == config
+    small = TrainConfig.read(written(tmp_path, {"datasets": ["a", "b"]}))
+    assert small == TrainConfig(("a", "b"))
+
+
+def test_a_run_ends_with_its_budget_and_does_not_start_again(config: TrainConfig, tmp_path: Path) -> None:
+    short = replace(config, budget_seconds=0.05)
+    run(short, tmp_path)
+    state = read_checkpoint(tmp_path / "checkpoint.pt")
+    assert state["step"] >= 1
+    assert state["seconds"] >= 0.05
+    run(short, tmp_path)
+    assert read_checkpoint(tmp_path / "checkpoint.pt")["step"] == state["step"]
+    assert (tmp_path / "log.jsonl").is_file()
+
+
+def test_robot_clicks_are_part_of_training(config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path) -> None:
+    trainer = Trainer(replace(config, rounds=2), tmp_path)
+    assert trainer._round_shares() == [0.5, 0.25, 0.25]
+    given = clone(batch)
+    for _ in range(6):
+        trainer._step(given)
+    assert given["guidance"].sum() > batch["guidance"].sum()  # drawn in place on the CPU
+
+
+def test_validation_cases_are_kept_out(config: TrainConfig) -> None:
+    training, validation = gather_cases(config)
+    assert (len(training), len(validation)) == (5, 1)
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_robot_click_lies_deep_in_the_larger_error(missing: bool) -> None:
+    target, guess = disk((SIZE, SIZE), (15, 16), 12), disk((SIZE, SIZE), (15, 16), 4)
+    if not missing:
+        target, guess = guess, target
+    guidance = torch.zeros(1, 2, SIZE, SIZE)
+    rng = np.random.default_rng(0)
+    add_robot_clicks(guidance, tensor(guess), tensor(target), rng)
+    drawn, other = (guidance[0] if missing else guidance[0].flip(0)).numpy() > 0
+    assert drawn.sum() == pytest.approx(np.pi * 25, rel=0.1)
+    assert not other.any()
+    rows, columns = np.nonzero(drawn)
+    assert (target ^ guess)[round(rows.mean()), round(columns.mean())]
+
+
+def tensor(mask: np.ndarray) -> Tensor:
+    return torch.from_numpy(mask[None, None].astype(np.float32))
+
+
+def test_there_is_no_click_where_nothing_is_wrong() -> None:
+    guidance, mask = torch.zeros(1, 2, SIZE, SIZE), tensor(disk((SIZE, SIZE), (15, 16), 12))
+    add_robot_clicks(guidance, mask, mask, np.random.default_rng(0))
+    assert not guidance.any()
+
+
+def test_losses_are_least_for_the_truth() -> None:
+    mask = tensor(disk((SIZE, SIZE), (15, 16), 12))
+    edge = torch.from_numpy(boundary_batch(mask.numpy()))
+    truth = EdgeFlowOutput(*(20 * (part - 0.5) for part in (mask, edge, mask, mask)))
+    losses = Losses(edge_weight=0.5)
+    right = losses(truth, mask, edge)
+    assert set(right) == {"mask", "coarse", "auxiliary", "edge", "total"}
+    assert right["total"].item() == pytest.approx(sum(float(v) for k, v in right.items() if k != "total"), rel=1e-5)
+    assert right["total"] < 0.05
+    for name, part in zip(("mask", "edge", "auxiliary", "coarse"), range(4), strict=True):
+        wrong = EdgeFlowOutput(*(-logits if n == part else logits for n, logits in enumerate(truth)))
+        parts = losses(wrong, mask, edge)
+        assert parts[name] > 0.4
+        assert parts["total"] - parts[name] < 0.05
+    assert Losses(1.0)(truth._replace(edge=-truth.edge), mask, edge)["edge"] == pytest.approx(
+        2 * float(losses(truth._replace(edge=-truth.edge), mask, edge)["edge"])
+    )
+
+
+def test_outlines_of_a_batch() -> None:
+    masks = np.stack([disk((SIZE, SIZE), (15, 16), radius) for radius in (5, 12)])[:, None].astype(np.float32)
+    outlines = boundary_batch(masks)
+    assert outlines.shape == masks.shape
+    assert outlines[1].sum() == pytest.approx(2 * 2 * np.pi * 12, rel=0.2)
+
+
+def test_pretrained_parts_learn_slower_and_keep_their_statistics(config: TrainConfig, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    start = EdgeFlow(config.network)
+    save_file({name: value.contiguous() for name, value in start.state_dict().items()}, tmp_path / "start.safetensors")
+    trainer = Trainer(replace(config, start=str(tmp_path / "start.safetensors")), tmp_path / "run")
+    assert all(torch.equal(a, b) for a, b in zip(start.parameters(), trainer.network.parameters(), strict=True))
+    new, old = trainer.optimiser.param_groups
+    assert old["lr"] == pytest.approx(config.trunk_factor * new["lr"])
+    assert sum(p.numel() for p in new["params"]) < 1_400_000 < sum(p.numel() for p in old["params"])
+    trainer._train_mode()
+    frozen = [m for m in trainer.network.trunk.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert frozen
+    assert not any(module.training for module in frozen)
+    assert trainer.network.fine.training
+
+
+def test_weights_are_taken_from_a_checkpoints_average(config: TrainConfig, tmp_path: Path) -> None:
+    trainer = Trainer(config, tmp_path)
+    nn.init.constant_(trainer.average.coarse.weight, 0.25)
+    trainer.save()
+    network = EdgeFlow(config.network)
+    load_into(network, tmp_path / "checkpoint.pt")
+    assert (network.coarse.weight == 0.25).all()

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from edgeflow_med.predictors.base import Stroke
+from edgeflow_med.training.cases import Case, read_cases
+from edgeflow_med.training.samples import (
+    SampleConfig,
+    Samples,
+    boundary,
+    corrupt,
+    draw_point,
+    draw_scribble,
+    first_prompts,
+    orient,
+    pick_scene,
+    state_of,
+    window_slice,
+)
+from tests.region_growing import disk, iou
+
+CONFIG = SampleConfig(size=48)
+COUNT = 150
+
+
+@pytest.fixture(scope="module")
+def cases(dataset: Path) -> list[Case]:
+    return read_cases(dataset, dataset.parent / "pseudo")
+
+
+@pytest.fixture(scope="module")
+def samples(cases: list[Case]) -> list[dict[str, torch.Tensor]]:
+    source = Samples(cases, CONFIG, COUNT, seed=3)
+    assert len(source) == COUNT
+    return [source[n] for n in range(COUNT)]
+
+
+def kind(sample: dict[str, torch.Tensor]) -> str:
+    """What a sample practises."""
+    if not sample["target"].any():
+        return "ended"
+    if not sample["previous"].any():
+        return "first prompt"
+    return "correction" if sample["guidance"].any() else "propagation or refinement"
+
+
+def test_every_situation_of_use_occurs(samples: list[dict[str, torch.Tensor]]) -> None:
+    shares = {name: number / COUNT for name, number in Counter(map(kind, samples)).items()}
+    assert shares["first prompt"] > 0.2
+    assert shares["propagation or refinement"] > 0.1
+    assert shares["correction"] > 0.03
+    assert shares["ended"] > 0.01
+
+
+def test_samples_are_what_the_network_takes(samples: list[dict[str, torch.Tensor]]) -> None:
+    channels = {"image": 1, "target": 1, "previous": 2, "guidance": 2}
+    for sample in samples:
+        assert {name: tuple(t.shape) for name, t in sample.items()} == {n: (c, 48, 48) for n, c in channels.items()}
+        for tensor in sample.values():
+            assert tensor.dtype == torch.float32
+            assert 0 <= tensor.min() <= tensor.max() <= 1
+        assert set(sample["target"].unique().tolist()) <= {0.0, 1.0}
+
+
+def test_a_first_prompt_lies_in_the_target(samples: list[dict[str, torch.Tensor]]) -> None:
+    first = [sample for sample in samples if kind(sample) == "first prompt"]
+    for sample in first:
+        positive, target = sample["guidance"][0] > 0, sample["target"][0].numpy() > 0
+        assert positive.any()
+        near = ndimage.binary_dilation(target, iterations=5)  # the radius of a click
+        assert near[positive.numpy()].all()
+
+
+def test_the_image_shows_the_target(samples: list[dict[str, torch.Tensor]]) -> None:
+    """The shapes are brighter than what is around them, whatever augmentation did; so images and masks fit."""
+    brighter = []
+    for sample in samples:
+        image, target = sample["image"][0].numpy(), sample["target"][0].numpy() > 0
+        ring = ndimage.binary_dilation(target, iterations=6) & ~ndimage.binary_dilation(target, iterations=2)
+        if target.sum() > 40 and ring.sum() > 40:
+            brighter.append(np.median(image[target]) > np.median(image[ring]))
+    assert len(brighter) > 50
+    assert np.mean(brighter) > 0.8  # not all: class-free squares lie on background
+
+
+def test_a_sample_depends_on_the_seed_and_its_number_alone(cases: list[Case]) -> None:
+    one, again, other = (Samples(cases, CONFIG, 9, seed=seed) for seed in (1, 1, 2))
+    again[0]  # what was drawn before must not matter
+    for name, tensor in one[5].items():
+        assert torch.equal(tensor, again[5][name])
+    assert not torch.equal(one[5]["image"], other[5]["image"])
+    assert not torch.equal(one[5]["image"], one[6]["image"])
+
+
+def test_data_sets_are_weighted(cases: list[Case]) -> None:
+    twice = [*cases, *(replace(one, dataset="Rare") for one in cases[:1])]
+    source = Samples(twice, replace(CONFIG, weights={"Rare": 3.0}), 1, seed=0)
+    assert dict(zip(source.names, source.probabilities, strict=True)) == {"Shapes": 0.25, "Rare": 0.75}
+
+
+def test_class_free_objects_are_used(cases: list[Case]) -> None:
+    (one,) = [case for case in cases if case.objects]
+    scene = pick_scene(one, 2, 11, replace(CONFIG, pseudo_share=1.0), np.random.default_rng(0))
+    np.testing.assert_array_equal(scene.target, one.objects[2, 11][0])
+    assert scene.neighbour is None
+
+
+def test_propagation_scenes_are_slices_of_one_structure(cases: list[Case]) -> None:
+    config, rng = replace(CONFIG, propagate_share=1.0, pseudo_share=0.0), np.random.default_rng(1)
+    scenes = [pick_scene(cases[0], 2, 11, config, rng) for _ in range(60)]
+    assert any(not scene.target.any() for scene in scenes)
+    for scene in scenes:
+        assert scene.neighbour is not None
+        assert scene.neighbour.any()
+        values = set(np.unique(np.take(cases[0].labels, scene.number, 2)[scene.target]).tolist())
+        assert len(values) <= 1  # of one structure, or ended
+        if scene.target.any():
+            np.testing.assert_array_equal(scene.target, np.take(cases[0].labels, scene.number, 2) == values.pop())
+
+
+def test_boundary_is_one_pixel_on_either_side() -> None:
+    mask = np.zeros((8, 8), bool)
+    mask[2:7, 2:7] = True
+    outline = boundary(mask)
+    assert not outline[3:6, 3:6].any()
+    assert outline[2, 2:7].all()
+    assert outline[1, 2:7].all()
+    assert not outline[1, 1]  # touches the mask by a corner only
+    assert not outline[0].any()
+    assert not boundary(np.ones((8, 8), bool)).any()  # the border of the image is not an outline
+    assert not boundary(np.zeros((8, 8), bool)).any()
+
+
+def test_corruption_keeps_near_when_mild() -> None:
+    mask = disk((96, 96), (48, 44), 25)
+    mild = [iou(corrupt(mask, np.random.default_rng(n), mild=True), mask) for n in range(20)]
+    strong = [iou(corrupt(mask, np.random.default_rng(n), mild=False), mask) for n in range(20)]
+    assert min(mild) > 0.5
+    assert np.mean(strong) < np.mean(mild) < 0.999
+    one, again = (corrupt(mask, np.random.default_rng(7), mild=False) for _ in range(2))
+    np.testing.assert_array_equal(one, again)
+
+
+def test_a_state_is_like_an_answer_of_the_network() -> None:
+    mask = disk((64, 64), (30, 34), 15)
+    probability, edge = state_of(mask, np.random.default_rng(0))
+    assert iou(probability >= 0.5, mask) > 0.95
+    assert edge[boundary(mask)].mean() > 5 * edge[~boundary(mask)].mean()
+
+
+def test_corrections_lie_where_the_mask_is_wrong() -> None:
+    wanted, rng = disk((64, 64), (32, 32), 20), np.random.default_rng(0)
+    config = replace(CONFIG, scribble_share=0.0)
+    too_small, too_large = disk((64, 64), (32, 20), 8), wanted | disk((64, 64), (10, 50), 12)
+    for _ in range(20):
+        stroke = first_prompts(wanted, too_small, config, rng)[0]
+        row, column = (int(v) for v in stroke.points[0])
+        assert stroke.positive
+        assert wanted[row, column]
+        assert not too_small[row, column]
+        stroke = first_prompts(wanted, too_large, config, rng)[0]
+        row, column = (int(v) for v in stroke.points[0])
+        assert not stroke.positive
+        assert too_large[row, column]
+        assert not wanted[row, column]
+    assert first_prompts(wanted, wanted, config, rng) == []
+
+
+def test_points_are_deep_and_scribbles_stay_inside() -> None:
+    region, rng = disk((64, 64), (32, 32), 20), np.random.default_rng(0)
+    depth = ndimage.distance_transform_edt(region)
+    for _ in range(20):
+        row, column = draw_point(region, rng)
+        assert depth[int(row), int(column)] >= 0.4 * depth.max()
+        stroke = draw_scribble(region, positive=False, rng=rng)
+        assert isinstance(stroke, Stroke)
+        assert stroke.width > 0
+        assert all(region[round(row), round(column)] for row, column in stroke.points)
+
+
+def test_the_eight_ways_to_lay_a_square() -> None:
+    square = np.arange(9).reshape(3, 3)
+    ways = {orient(square, turn).tobytes() for turn in range(8)}
+    assert len(ways) == 8
+    np.testing.assert_array_equal(orient(square, 0), square)
+
+
+@pytest.mark.parametrize("hounsfield", [True, False])
+def test_windows_vary_and_stay_in_range(cases: list[Case], hounsfield: bool) -> None:
+    one = replace(cases[0], hounsfield=hounsfield)
+    values = np.take(one.image, 11, 2)
+    windows: list[NDArray[np.float32]] = [window_slice(one, values, np.random.default_rng(n)) for n in range(8)]
+    assert all(0 <= w.min() <= w.max() <= 1 for w in windows)
+    assert len({w.tobytes() for w in windows}) == 8
+    eight_bit = replace(one, image=np.zeros(one.image.shape, np.uint8), hounsfield=False)
+    full = window_slice(eight_bit, np.array([[0, 128, 255]], np.uint8), np.random.default_rng(0))
+    assert full[0, 1] == pytest.approx(0.5, abs=0.2)
