@@ -1,0 +1,179 @@
+"""Which files belong together: several stacks in a series, copies, localizers, archives, directories."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import (
+    generate_uid,
+)
+
+from edgeflow_med.errors import EdgeFlowError, GeometryError, ReadError
+from tests.io.edits import SMALL, put, two_series
+from tests.io.here import list_series, read_volume
+from tests.phantoms import is_true, write_series
+
+# What the phantoms do wrong on purpose, pydicom says while it writes them.
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR", "ignore:Unknown encoding")
+
+
+@pytest.mark.parametrize("keyword", ["EchoTime", "AcquisitionNumber", "TemporalPositionIdentifier", "DiffusionBValue"])
+def test_stacks_that_share_positions_in_one_series_are_told_apart(keyword: str, tmp_path: Path) -> None:
+    series = generate_uid()
+
+    def of_stack(value: int) -> Callable[[Dataset, int], None]:
+        def edit(dataset: Dataset, k: int) -> None:
+            dataset.SeriesInstanceUID, dataset.AcquisitionTime = series, f"1010{value}{k}"
+            setattr(dataset, keyword, value)
+            dataset.RescaleIntercept = 1000 * value
+
+        return edit
+
+    for value in (1, 2):
+        write_series(tmp_path, SMALL, of_stack(value), prefix=f"{value}-")
+    with pytest.raises(ReadError, match=f"2 series, choose one by --series.*{keyword} 2") as caught:
+        read_volume(tmp_path)
+    assert "\n" not in str(caught.value)
+    for value in (1, 2):
+        np.testing.assert_array_equal(
+            read_volume(tmp_path, series=f"{series}#{value}").array, SMALL.array + 1000 * value
+        )
+
+
+def test_two_positions_alike_with_nothing_to_tell_them_apart_are_refused(tmp_path: Path) -> None:
+    series = generate_uid()
+    for prefix in ("a", "b"):
+        write_series(tmp_path, SMALL, put(SeriesInstanceUID=series), prefix=prefix)
+    with pytest.raises(
+        GeometryError, match=r"6 slice position\(s\) are taken twice, first at .* a000.dcm and b000.dcm"
+    ):
+        read_volume(tmp_path)
+
+
+def test_copies_are_left_out_and_told(tmp_path: Path) -> None:
+    paths = write_series(tmp_path, SMALL)
+    shutil.copy(paths[2], tmp_path / "copy.dcm")
+    volume = read_volume(tmp_path)
+    assert is_true(volume)
+    assert volume.shape == SMALL.shape
+    assert any("1 file(s) are copies" in warning for warning in volume.warnings)
+
+
+@pytest.mark.parametrize("own_series", [True, False])
+def test_localizers_are_left_out_and_told(own_series: bool, tmp_path: Path) -> None:
+    series = generate_uid()
+    write_series(tmp_path, SMALL, put(SeriesInstanceUID=series))
+    localizer = put(
+        SeriesInstanceUID=generate_uid() if own_series else series, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    )
+    coronal = replace(SMALL, shape=(1, 20, 20), row=(1, 0, 0), column=(0, 0, -1))
+    write_series(tmp_path, coronal, localizer, prefix="localizer")
+    volume = read_volume(tmp_path)
+    assert is_true(volume)
+    assert volume.shape == SMALL.shape
+    assert any("Left out" in warning and "1 slices" in warning for warning in volume.warnings)
+
+
+def test_garbage_beside_the_images_does_not_matter_but_what_claims_to_be_dicom_is_told(tmp_path: Path) -> None:
+    paths = write_series(tmp_path, SMALL)
+    (tmp_path / "README.txt").write_text("not an image")
+    (tmp_path / "empty.dcm").touch()
+    report = dcmread(paths[0])
+    del report.PixelData, report.Rows, report.Columns
+    report.save_as(tmp_path / "report.dcm")
+    volume = read_volume(tmp_path)
+    assert is_true(volume)
+    assert len(volume.warnings) == 1
+    assert "empty.dcm is not DICOM but an empty file" in volume.warnings[0]
+
+
+def test_a_series_is_chosen_by_its_uid_and_an_unknown_one_refused(tmp_path: Path) -> None:
+    two_series(tmp_path)
+    assert read_volume(tmp_path, series="1.2.4").headers[0].SeriesInstanceUID == "1.2.4"
+    with pytest.raises(ReadError, match=r"no series 9\.9; found 1\.2\.3"):
+        read_volume(tmp_path, series="9.9")
+
+
+def test_series_are_listed_with_their_geometry(tmp_path: Path) -> None:
+    two_series(tmp_path)
+    first, second = list_series(tmp_path)
+    assert (first.name, second.name) == ("1.2.3", "1.2.4")
+    assert first.shape == SMALL.shape
+    assert first.orientation == "SPL"
+    np.testing.assert_allclose(first.affine, SMALL.affine, atol=1e-6)
+    np.testing.assert_allclose(first.spacing, SMALL.spacing, atol=1e-6)
+    assert first.to_json()["shape"] == SMALL.shape
+
+
+def zipped(folder: Path, target: Path) -> Path:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            archive.write(path, path.relative_to(folder))
+    return target
+
+
+def test_a_zip_archive_is_read_in_place(tmp_path: Path) -> None:
+    write_series(tmp_path / "in" / "deep" / "down", SMALL)
+    (tmp_path / "in" / "README.txt").write_text("not an image")
+    volume = read_volume(zipped(tmp_path / "in", tmp_path / "series.zip"))
+    assert is_true(volume)
+    assert volume.warnings == ()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "series.zip"]
+
+
+def test_a_broken_archive_and_one_without_images_are_refused(tmp_path: Path) -> None:
+    write_series(tmp_path / "in", SMALL)
+    whole = zipped(tmp_path / "in", tmp_path / "series.zip").read_bytes()
+    (tmp_path / "cut.zip").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ReadError, match=r"cut\.zip is a broken zip archive"):
+        read_volume(tmp_path / "cut.zip")
+    spoilt = bytearray(whole)
+    spoilt[5000:5040] = bytes(40)
+    (tmp_path / "spoilt.zip").write_bytes(spoilt)
+    with pytest.raises(EdgeFlowError, match=r"slice|broken") as caught:
+        read_volume(tmp_path / "spoilt.zip")
+    assert "\n" not in str(caught.value)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ReadError, match=r"No DICOM image among 0"):
+        read_volume(zipped(tmp_path / "empty", tmp_path / "empty.zip"))
+
+
+def write_dicomdir(folder: Path, files: list[list[str]]) -> Path:
+    dataset = dcmread(write_series(folder / "model", SMALL)[0])
+    records = []
+    for parts in files:
+        record = Dataset()
+        record.DirectoryRecordType, record.ReferencedFileID = "IMAGE", parts
+        records.append(record)
+    directory = Dataset()
+    directory.file_meta = dataset.file_meta
+    directory.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    directory.DirectoryRecordSequence = records
+    directory.save_as(folder / "DICOMDIR", enforce_file_format=True)
+    shutil.rmtree(folder / "model")
+    return folder / "DICOMDIR"
+
+
+def test_a_dicomdir_is_followed_and_only_what_it_lists_is_read(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "IMAGES", SMALL)
+    write_series(tmp_path / "OTHER", SMALL)
+    volume = read_volume(write_dicomdir(tmp_path, [["IMAGES", path.name] for path in paths]))
+    assert is_true(volume)
+    assert volume.warnings == ()
+    paths[-1].unlink()
+    volume = read_volume(tmp_path / "DICOMDIR")
+    assert volume.shape[0] == SMALL.shape[0] - 1
+    assert "Cannot read slice005.dcm: No such file" in volume.warnings[0]
+
+
+@pytest.mark.parametrize("parts", [["..", "secret"], ["IMAGES", "../../secret"], ["C:", "secret"]])
+def test_a_dicomdir_cannot_lead_outside_its_folder(parts: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="outside its folder; it is not followed"):
+        read_volume(write_dicomdir(tmp_path, [parts]))
