@@ -44,7 +44,7 @@ def start_from(coarse: CoarseNet, config: EdgeFlowConfig | None = None, seed: in
         if network.config.previous_mask:
             mix[:, :1] = known[:, :1]
         for norm in (network.project1[1], network.project2[1], network.fine.head[1]):
-            norm.weight.fill_(NEW_SCALE)
+            torch.nn.init.constant_(norm.get_parameter("weight"), NEW_SCALE)
     return network.eval()
 
 
