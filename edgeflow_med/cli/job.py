@@ -225,7 +225,7 @@ def _print_findings(console: Console, found: dict[str, Any]) -> None:
         row(console, "Volume", f"{entry['volume_ml']:.4g} ml on {len(entry['slices'])} slices")
         diameters = entry["diameters"]
         if diameters is not None:
-            pair = lengths((diameters["longest_mm"], diameters["perpendicular_mm"]))
+            pair = f"{diameters['longest_mm']:.1f} x {diameters['perpendicular_mm']:.1f} mm"
             row(console, "Diameters", f"{pair} on slice {diameters['slice']}, the longest and across it")
         row(
             console,
