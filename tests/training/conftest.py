@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from edgeflow_med.training.cases import is_validation
@@ -34,6 +36,15 @@ def write_objects(folder: Path, name: str, mask: NDArray[np.bool_]) -> None:
     box = (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
     bits = np.packbits(mask[box[0] : box[1], box[2] : box[3]])
     np.savez(folder / name, shape=mask.shape, boxes=np.array([box], np.int16), bits=bits)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors here are so small that several threads would mostly wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

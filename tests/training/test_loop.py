@@ -26,14 +26,14 @@ from edgeflow_med.training.loop import (
 from edgeflow_med.training.samples import SampleConfig, Samples
 from tests.region_growing import disk
 
-SIZE = 32
+SIZE = 48
 
 
 @pytest.fixture
 def config(dataset: Path) -> TrainConfig:
     """Without chance: no dropout, no robot clicks."""
     return TrainConfig(
-        (str(dataset),), batch=2, workers=0, rounds=0, device="cpu", learning_rate=0.1,
+        (str(dataset),), batch=2, workers=0, rounds=0, device="cpu", learning_rate=0.05,
         network=EdgeFlowConfig(dropout=0.0), samples=SampleConfig(size=SIZE),
     )  # fmt: skip
 
