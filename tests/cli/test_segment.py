@@ -164,7 +164,12 @@ def test_ctrl_c_is_quiet_and_leaves_nothing(series: Path, tmp_path: Path) -> Non
     output = tmp_path / "ball.nii.gz"
     command = [sys.executable, "-u", "-m", "edgeflow_med", "segment", str(series), "--click", CLICK, "--propagate"]
     with subprocess.Popen(
-        [*command, "--output", str(output)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--output", str(output)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a background job of a shell ignores Ctrl+C, and so would the program that it starts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
