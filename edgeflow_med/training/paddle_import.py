@@ -9,9 +9,10 @@ They fill interaction branch, trunk, OCR and coarse mask. Late fusion, edge bran
 small that the network at first answers almost as the published one.
 
 Images go in with ImageNet's mean and deviation, as in training: the exported graph does not normalise, the publisher's
-own program does so before it, and only then do photographs have the statistics that the first batch norm recorded (ratio
-of variances 0.61; 0.04 for plain values in [0, 1]). On scikit-image's `coins` plain values are nevertheless better for a
-single click (mean IoU of 14 coins after 1 to 4 clicks 0.54, 0.85, 0.93, 0.93; normalised 0.18, 0.73, 0.87, 0.93).
+own program does so before it, and only then do photographs have the statistics that the first batch norm recorded
+(ratio of variances 0.61; 0.04 for plain values in [0, 1]). On scikit-image's `coins` plain values are nevertheless
+better for a single click: mean IoU of 14 coins after 1 to 4 clicks 0.54, 0.85, 0.93, 0.93; normalised 0.18, 0.73,
+0.87, 0.93.
 """
 
 from __future__ import annotations
