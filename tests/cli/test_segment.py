@@ -169,7 +169,7 @@ def test_ctrl_c_is_quiet_and_leaves_nothing(series: Path, tmp_path: Path) -> Non
         stderr=subprocess.PIPE,
         text=True,
         # a background job of a shell ignores Ctrl+C, and so would the program that it starts
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
