@@ -48,7 +48,7 @@ class RandomWalker:
         if not seeds.positive.any() or not (labels == BACKGROUND).any():
             return certain(seeds.positive)
         smooth = ndimage.gaussian_filter(request.image, SIGMA)
-        # Conjugate gradients leave probabilities a little outside [0, 1]; the wider tolerance keeps that quiet.
-        both = random_walker(smooth, labels, beta=BETA, mode="cg_j", tol=1e-3, prob_tol=0.05, return_full_prob=True)
+        # Solved directly: iterations take up to thirty times as long where a single pixel is the only seed of a side.
+        both = random_walker(smooth, labels, beta=BETA, mode="bf", return_full_prob=True)
         probability = np.clip(both[0], 0.0, 1.0).astype(np.float32)
         return Prediction(probability, outline(probability >= 0.5), 0.0)
