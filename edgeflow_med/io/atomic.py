@@ -6,40 +6,66 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
 import os
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgeflow_med.errors import EdgeFlowError, WriteError
 
+# After how long a temporary file counts as left behind by a process that was killed, in seconds.
+_STALE_SECONDS = 24 * 3600
 
-def write_verified(path: Path, write: Callable[[Path], None], verify: Callable[[Path], None]) -> None:
-    """Write a file, prove that it reads back, and only then give it its name.
 
-    Args:
+@dataclass(frozen=True)
+class Part:
+    """One file of what is written together.
+
+    Attributes:
         path: The final name; its folder is made if need be, an existing file is replaced.
         write: Writes to the temporary name it is given, in the same folder and with the same suffixes.
         verify: Reads that file by another way than it was written and raises `WriteError` on any difference.
+    """
+
+    path: Path
+    write: Callable[[Path], None]
+    verify: Callable[[Path], None]
+
+
+def write_verified(path: Path, write: Callable[[Path], None], verify: Callable[[Path], None]) -> None:
+    """Write one file, prove that it reads back, and only then give it its name; see `Part` and `write_together`."""
+    write_together([Part(path, write, verify)])
+
+
+def write_together(parts: Sequence[Part]) -> None:
+    """Write several files, prove that all read back, and only then give them their names.
 
     Raises:
-        WriteError: It could not be written or did not read back. Nothing is left behind, an old file stays.
+        WriteError: One could not be written or did not read back. Nothing is left behind, and the old files stay.
     """
-    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
+    temporaries = [part.path.with_name(f".{secrets.token_hex(4)}.{part.path.name}") for part in parts]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        _flush(temporary)
-        verify(temporary)
-        temporary.replace(path)
-        _flush(path.parent)
-    except EdgeFlowError as error:
-        raise error if isinstance(error, WriteError) else WriteError(f"Cannot write {path}: {error}") from error
-    except OSError as error:
-        raise WriteError(f"Cannot write {path}: {error.strerror or error}; nothing was changed.") from error
+        for part, temporary in zip(parts, temporaries, strict=True):
+            with _named_errors(part.path, "; nothing was changed"):
+                part.path.parent.mkdir(parents=True, exist_ok=True)
+                _sweep(part.path)
+                part.write(temporary)
+                _flush(temporary)
+                part.verify(temporary)
+        for part, temporary in zip(parts, temporaries, strict=True):
+            with _named_errors(part.path):
+                temporary.replace(part.path)
+        for part in parts:
+            with _named_errors(part.path):
+                _flush_folder(part.path.parent)
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        for temporary in temporaries:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def check_folder(path: Path) -> None:
@@ -60,12 +86,39 @@ def check_folder(path: Path) -> None:
         raise WriteError(f"Cannot write {path}: {error.strerror or error} in {folder}; give another output.") from None
 
 
+@contextlib.contextmanager
+def _named_errors(path: Path, ending: str = "") -> Iterator[None]:
+    try:
+        yield
+    except EdgeFlowError as error:
+        raise error if isinstance(error, WriteError) else WriteError(f"Cannot write {path}: {error}") from error
+    except OSError as error:
+        raise WriteError(f"Cannot write {path}: {error.strerror or error}{ending}.") from error
+
+
+def _sweep(path: Path) -> None:
+    """Remove temporary files of this name that a killed process left behind long ago."""
+    for left in path.parent.glob(f".????????.{glob.escape(path.name)}"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                left.unlink()
+
+
 def _flush(path: Path) -> None:
-    """Have the operating system put a file or folder on the disk."""
-    if path.is_dir() and os.name == "nt":
+    """Have the operating system put a file on the disk."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(path: Path) -> None:
+    """Have the operating system put a folder's new names on the disk, where that can be asked for."""
+    if os.name == "nt":
         return  # Windows has no handle on a folder to flush
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems flush no folders
+            raise
     finally:
         os.close(handle)
