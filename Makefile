@@ -14,7 +14,7 @@ unexport PYTHONPATH
 
 DEMO ?= sts_003_ct
 
-.PHONY: help venv demo test test-all check unit format wheel clean
+.PHONY: help venv demo test test-all test-slicer check unit format wheel clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -28,11 +28,16 @@ demo: venv ## outline a lesion on a real CT; the files go to out/
 	$(BIN)/edgeflow-med segment sample_data/$(DEMO)/series --prompts sample_data/$(DEMO).clicks.json --propagate \
 		--output out/lesion.dcm --output out/lesion.nii.gz --report out/report.json --picture out/lesion.png
 
-test: venv test-deps check ## style, types, import contracts, the fast tests, the wheel in a fresh environment
+test: venv test-deps check test-slicer ## style, types, import contracts, the fast tests, the wheel in a fresh environment
 	$(RUN) -m pytest -m "not slow and not gpu"
 
-test-all: venv test-deps check ## the same with the slow tests
+test-all: venv test-deps check test-slicer ## the same with the slow tests
 	$(RUN) -m pytest
+
+# The module's tests run on 3D Slicer's own libraries, in an environment of their own.
+SLICER_RUN := $(VENV)-slicer/$(notdir $(BIN))/python
+test-slicer: venv test-deps ## the tests of the 3D Slicer module alone
+	@if $(RUN) scripts/slicer_environment.py; then $(SLICER_RUN) -m pytest tests/slicer/l1 tests/slicer/l2; fi
 
 # Debian packages that some tests need: installed only for root on Debian, elsewhere those tests skip and name the command.
 .PHONY: test-deps
