@@ -107,6 +107,19 @@ class Volume:
         """The plane that axis k steps through."""
         return next(plane for plane in Plane if self.axis(plane) == 0)
 
+    def plane_along(self, across: ArrayLike, down: ArrayLike) -> Plane:
+        """The plane of this grid nearest to one that is spanned by two LPS directions, e.g. a view's.
+
+        Raises:
+            GeometryError: The directions are parallel.
+        """
+        normal = np.cross(np.asarray(across, dtype=np.float64), np.asarray(down, dtype=np.float64))
+        if not np.linalg.norm(normal) > 0:
+            raise GeometryError(f"Directions {across} and {down} span no plane; give two that are not parallel.")
+        normals = np.linalg.inv(self.affine[:3, :3])  # row n is perpendicular to the slices that axis n steps through
+        cosines = np.abs(normals @ normal) / np.linalg.norm(normals, axis=1)
+        return next(plane for plane in Plane if self.axis(plane) == int(cosines.argmax()))
+
     def position(self, index: ArrayLike) -> NDArray[np.float64]:
         """LPS mm of indices ``(..., 3)``."""
         index = np.asarray(index, dtype=np.float64)

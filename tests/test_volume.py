@@ -161,3 +161,22 @@ class TestSegmentation:
 
     def test_a_segment_is_a_lesion_unless_told(self) -> None:
         assert Segment(1, "a").type == LESION
+
+
+@pytest.mark.parametrize("plane", list(Plane))
+def test_plane_along_finds_the_nearest_plane_of_a_tilted_grid(plane: Plane) -> None:
+    tilt = np.radians(30)
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([[0, 0, 1], [-np.sin(tilt), np.cos(tilt), 0], [np.cos(tilt), np.sin(tilt), 0]]) @ np.diag(
+        [5.0, 0.8, 0.7]
+    )
+    volume = Volume(np.zeros((4, 5, 6)), affine)
+    inside = [affine[:3, axis] for axis in range(3) if axis != volume.axis(plane)]
+    assert volume.plane_along(*inside) == plane
+    out = 0.3 * affine[:3, volume.axis(plane)] / volume.spacing[volume.axis(plane)] * np.linalg.norm(inside[0])
+    assert volume.plane_along(inside[0] + out, inside[1]) == plane
+
+
+def test_plane_along_refuses_parallel_directions() -> None:
+    with pytest.raises(GeometryError, match="span no plane"):
+        Volume(np.zeros((2, 2, 2)), np.eye(4)).plane_along((1, 0, 0), (2, 0, 0))
