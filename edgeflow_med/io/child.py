@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -34,9 +34,12 @@ BASE_SECONDS, SECONDS_PER_BYTE = 20.0, 1e-6
 _PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from edgeflow_med.io.child import serve; serve()"
 
 
-def read_volume(paths: Sequence[Path], series: str | None, modality: str | None) -> Volume:
+def read_volume(
+    paths: Sequence[Path], *, series: str | None = None, modality: str | None = None, allow_gaps: bool = False
+) -> Volume:
     """`local.read_volume` in a child."""
-    answer = _ask(paths, {"verb": "volume", "series": series, "modality": modality})
+    options = {"series": series, "modality": modality, "allow_gaps": allow_gaps}
+    answer = _ask(paths, {"verb": "volume", "options": options})
     arguments = {key: answer.words[key] for key in ("modality", "name")}
     headers = tuple(_header_from(*parts) for parts in zip(answer.words["encodings"], answer.blobs[1:], strict=True))
     return Volume(
@@ -66,18 +69,28 @@ def read_segmentation(paths: Sequence[Path], volume: Volume) -> Segmentation:
     return Segmentation(volume, tuple(_segment_from(words) for words in answer.words["segments"]), tuple(masks))
 
 
+def identify(paths: Sequence[Path]) -> list[dict[str, str]]:
+    """`local.identify` in a child."""
+    return _ask(paths, {"verb": "identify"}).words["found"]
+
+
+def differences(first: Path, second: Path) -> list[str]:
+    """`local.differences` in a child."""
+    return _ask([first, second], {"verb": "differences"}).words["found"]
+
+
 Buffer = bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True)
-class _Answer:
+class Answer:
     """What a child says: words as JSON, and blocks of bytes."""
 
     words: dict[str, Any]
     blobs: Sequence[Buffer] = ()
 
 
-def _ask(paths: Sequence[Path], request: dict[str, Any]) -> _Answer:
+def _ask(paths: Sequence[Path], request: dict[str, Any]) -> Answer:
     """Start a child, send a request, and receive its answer or raise its error."""
     size = _size(paths)
     memory, seconds = BASE_MEMORY + MEMORY_FACTOR * size, BASE_SECONDS + SECONDS_PER_BYTE * size
@@ -112,7 +125,7 @@ def _ask(paths: Sequence[Path], request: dict[str, Any]) -> _Answer:
     return answer
 
 
-def _receive(stream: IO[bytes]) -> _Answer:
+def _receive(stream: IO[bytes]) -> Answer:
     line = stream.readline()
     if not line.endswith(b"\n"):
         raise EOFError
@@ -127,7 +140,7 @@ def _receive(stream: IO[bytes]) -> _Answer:
                 raise EOFError
             view = view[count:]
         blobs.append(blob)
-    return _Answer(words, blobs)
+    return Answer(words, blobs)
 
 
 def _size(paths: Sequence[Path]) -> int:
@@ -144,26 +157,39 @@ def _size(paths: Sequence[Path]) -> int:
 def serve() -> None:
     """The child: one request from standard input, one answer to standard output."""
     request = json.loads(sys.stdin.buffer.read())
-    _limit_memory(request["memory"])
+    limit_memory(request["memory"])
+    with private_output() as output:
+        answer = answer_to(request)
+        line = json.dumps({**answer.words, "sizes": [len(blob) for blob in answer.blobs]})
+        output.write(line.encode() + b"\n")
+        for blob in answer.blobs:
+            output.write(blob)
+
+
+@contextlib.contextmanager
+def private_output() -> Iterator[IO[bytes]]:
+    """Standard output for our answers alone: what decoders print goes to standard error."""
+    with os.fdopen(os.dup(1), "wb") as output:
+        os.dup2(2, 1)
+        yield output
+
+
+def answer_to(request: dict[str, Any]) -> Answer:
+    """What a request comes to; an error that has a name is an answer too."""
     try:
-        answer = _VERBS[request["verb"]]([Path(path) for path in request["paths"]], request)
+        return _VERBS[request["verb"]]([Path(path) for path in request["paths"]], request)
     except EdgeFlowError as error:
-        answer = _Answer({"error": type(error).__name__, "message": str(error)})
+        return Answer({"error": type(error).__name__, "message": str(error)})
     except MemoryError:
         limit = f"{request['memory'] / 2**30:.1f} GB"
         message = (
             f"{Path(request['paths'][0]).name} asks for more than {limit} of memory; it is broken, or made to do harm."
         )
-        answer = _Answer({"error": "ReadError", "message": message})
-    line = json.dumps({**answer.words, "sizes": [len(blob) for blob in answer.blobs]})
-    sys.stdout.buffer.write(line.encode() + b"\n")
-    for blob in answer.blobs:
-        sys.stdout.buffer.write(blob)
-    sys.stdout.buffer.flush()
+        return Answer({"error": "ReadError", "message": message})
 
 
-def _serve_volume(paths: list[Path], request: dict[str, Any]) -> _Answer:
-    volume = local.read_volume(paths, series=request["series"], modality=request["modality"])
+def _serve_volume(paths: list[Path], request: dict[str, Any]) -> Answer:
+    volume = local.read_volume(paths, **request["options"])
     encodings, headers = zip(*map(_header_to, volume.headers), strict=True) if volume.headers else ((), ())
     words = {
         "modality": volume.modality,
@@ -174,14 +200,14 @@ def _serve_volume(paths: list[Path], request: dict[str, Any]) -> _Answer:
         "warnings": volume.warnings,
         "encodings": encodings,
     }
-    return _Answer(words, [np.ascontiguousarray(volume.array).data.cast("B"), *headers])
+    return Answer(words, [np.ascontiguousarray(volume.array).data.cast("B"), *headers])
 
 
-def _serve_list(paths: list[Path], _: dict[str, Any]) -> _Answer:
-    return _Answer({"series": [info.to_json() for info in local.list_series(paths)]})
+def _serve_list(paths: list[Path], _: dict[str, Any]) -> Answer:
+    return Answer({"series": [info.to_json() for info in local.list_series(paths)]})
 
 
-def _serve_segmentation(paths: list[Path], request: dict[str, Any]) -> _Answer:
+def _serve_segmentation(paths: list[Path], request: dict[str, Any]) -> Answer:
     from pydicom import Dataset
 
     grid, header = request["grid"], Dataset()
@@ -190,17 +216,20 @@ def _serve_segmentation(paths: list[Path], request: dict[str, Any]) -> _Answer:
     volume = Volume(stand_in, np.array(grid["affine"]), headers=(header,) if grid["frame_of_reference"] else ())
     found = local.read_segmentation(paths, volume)
     blobs = [np.packbits(mask).tobytes() for mask in found.masks]
-    return _Answer({"segments": [asdict(segment) for segment in found.segments]}, blobs)
+    return Answer({"segments": [asdict(segment) for segment in found.segments]}, blobs)
 
 
-_VERBS: dict[str, Callable[[list[Path], dict[str, Any]], _Answer]] = {
+_VERBS: dict[str, Callable[[list[Path], dict[str, Any]], Answer]] = {
     "volume": _serve_volume,
     "list": _serve_list,
     "segmentation": _serve_segmentation,
+    "identify": lambda paths, _: Answer({"found": local.identify(paths)}),
+    "differences": lambda paths, _: Answer({"found": local.differences(*paths)}),
 }
 
 
-def _limit_memory(limit: int) -> None:
+def limit_memory(limit: int) -> None:
+    """Let this process have so many bytes of address space and no more."""
     try:
         import resource
     except ImportError:
@@ -229,5 +258,6 @@ def _header_from(encoding: Sequence[bool], blob: Buffer) -> Any:
 
 def _segment_from(words: dict[str, Any]) -> Segment:
     words["category"], words["type"] = Code(**words["category"]), Code(**words["type"])
+    words["region"] = Code(**words["region"]) if words["region"] else None
     words["algorithm_type"], words["colour"] = AlgorithmType(words["algorithm_type"]), tuple(words["colour"])
     return Segment(**words)

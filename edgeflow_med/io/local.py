@@ -12,10 +12,13 @@ from edgeflow_med.segmentation import Segmentation
 from edgeflow_med.volume import Volume
 
 NIFTI = (".nii", ".nii.gz")
-ITK = (".nrrd", ".mha")
+ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
+IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 
 
-def read_volume(paths: Sequence[Path], *, series: str | None = None, modality: str | None = None) -> Volume:
+def read_volume(
+    paths: Sequence[Path], *, series: str | None = None, modality: str | None = None, allow_gaps: bool = False
+) -> Volume:
     """See `edgeflow_med.io.read_volume`."""
     with _named_errors(paths):
         if _is_one(paths, NIFTI):
@@ -28,7 +31,7 @@ def read_volume(paths: Sequence[Path], *, series: str | None = None, modality: s
             return read_itk(paths[0], modality=modality)
         from edgeflow_med.io.dicom import read_dicom
 
-        return read_dicom(paths, series=series, modality=modality)
+        return read_dicom(paths, series=series, modality=modality, allow_gaps=allow_gaps)
 
 
 def list_series(paths: Sequence[Path]) -> list[SeriesInfo]:
@@ -90,3 +93,39 @@ def check_existing(paths: Sequence[Path]) -> None:
 
 def _is_one(paths: Sequence[Path], suffixes: tuple[str, ...]) -> bool:
     return len(paths) == 1 and paths[0].is_file() and paths[0].name.lower().endswith(suffixes)
+
+
+def identify(paths: Sequence[Path]) -> list[dict[str, str]]:
+    """The UIDs of DICOM files, by keyword: study, series, instance and class.
+
+    Raises:
+        ReadError: A file that is broken, or that lacks one of them.
+    """
+    from edgeflow_med.io.dicom.files import read_dataset
+
+    found = []
+    with _named_errors(paths):
+        for path in paths:
+            header = read_dataset(path, stop_before_pixels=True, specific_tags=list(IDENTITY))
+            found.append({keyword: str(header.get(keyword) or "") for keyword in IDENTITY})
+            missing = [keyword for keyword, value in found[-1].items() if not value]
+            if missing:
+                raise ReadError(f"{path.name} has no {missing[0]}; it cannot be stored or named.")
+    return found
+
+
+def differences(first: Path, second: Path) -> list[str]:
+    """Keywords of what stands in one DICOM file and is missing or different in another; file meta information aside.
+
+    Raises:
+        ReadError: One of them is broken.
+    """
+    from edgeflow_med.io.dicom.files import read_dataset
+
+    with _named_errors([first, second]):
+        ours, theirs = read_dataset(first), read_dataset(second)
+        return [
+            element.keyword or str(element.tag)
+            for element in ours
+            if element.tag not in theirs or theirs[element.tag].value != element.value
+        ]
