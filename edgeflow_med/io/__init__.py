@@ -21,15 +21,25 @@ WRITABLE = (".dcm", ".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
 
 
 def read_volume(
-    path: PathLike | Sequence[PathLike], *, series: str | None = None, modality: str | None = None
+    path: PathLike | Sequence[PathLike],
+    *,
+    series: str | None = None,
+    modality: str | None = None,
+    allow_gaps: bool = False,
+    straighten: bool = False,
 ) -> Volume:
     """Read one scan; files are decoded in a child process, which no broken file outlives.
 
     Args:
         path: A folder, zip archive or DICOMDIR with DICOM files, one or several DICOM files, or a NIfTI, NRRD or MHA
-            file.
-        series: Which series, where there are several: its Series Instance UID, or a name that `list_series` gives.
+            file, ``.nhdr`` and ``.mhd`` with their voxels beside them included.
+        series: Which series, where there are several: its Series Instance UID, a name that `list_series` gives, or what
+            it says to tell a stack from the others of its series, like ``"echo 2"`` or ``"b-value 1000"``.
         modality: ``"CT"`` or ``"MR"``, for files that do not say.
+        allow_gaps: Fill missing slices with air and say so in ``warnings``, instead of refusing the series; the
+            geometry stays true. Their headers have no SOPInstanceUID.
+        straighten: Resample a sheared grid (gantry tilt) to right angles, which drops the headers; see
+            `edgeflow_med.io.straighten.straightened`. By default the shear is kept in the affine.
 
     Raises:
         ReadError: Nothing to read, several series to choose from, or a broken file, by name.
@@ -38,7 +48,12 @@ def read_volume(
     """
     from edgeflow_med.io import child
 
-    return child.read_volume(_paths(path), series, modality)
+    volume = child.read_volume(_paths(path), series=series, modality=modality, allow_gaps=allow_gaps)
+    if straighten:
+        from edgeflow_med.io.straighten import straightened
+
+        return straightened(volume)
+    return volume
 
 
 def list_series(path: PathLike | Sequence[PathLike]) -> list[SeriesInfo]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from edgeflow_med.io import SeriesInfo, local
 from edgeflow_med.segmentation import Segmentation
 from edgeflow_med.volume import Volume
 
 
-def read_volume(path: Path | Sequence[Path], *, series: str | None = None, modality: str | None = None) -> Volume:
-    return local.read_volume(_paths(path), series=series, modality=modality)
+def read_volume(path: Path | Sequence[Path], **options: Any) -> Volume:
+    return local.read_volume(_paths(path), **options)
 
 
 def list_series(path: Path | Sequence[Path]) -> list[SeriesInfo]:

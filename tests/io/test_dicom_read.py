@@ -211,7 +211,7 @@ def test_legacy_converted_enhanced_ct(tmp_path: Path) -> None:
 
 def test_enhanced_phases_are_told_apart(tmp_path: Path) -> None:
     write_enhanced(tmp_path / "phases.dcm", SMALL, times=3)
-    with pytest.raises(ReadError, match=r"3 series, choose one by --series.*TemporalPositionIndex 2"):
+    with pytest.raises(ReadError, match=r"3 series, choose one by --series.*time point 2"):
         read_volume(tmp_path / "phases.dcm")
     names = [info.name for info in list_series(tmp_path / "phases.dcm")]
     second = read_volume(tmp_path / "phases.dcm", series=names[1])

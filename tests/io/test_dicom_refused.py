@@ -126,7 +126,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], type[EdgeFlowError], str]] = 
         "has no PixelSpacing",
     ),
     "a decimal comma": (decimal_comma, GeometryError, "PixelSpacing is not made of decimal numbers"),
-    "two series": (two_series, ReadError, r"2 series, choose one by --series: 1\.2\.3 \(CT 6 slices\); 1\.2\.4"),
+    "two series": (two_series, ReadError, r"2 series, choose one by --series: 1\.2\.3 \(CT, 6 slices\); 1\.2\.4"),
     "colour": (colour, ReadError, "colour pictures"),
     "frames without a place": (multi_frame_without_places, ReadError, "4 frames"),
     "a Siemens mosaic": (

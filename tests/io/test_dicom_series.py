@@ -24,27 +24,86 @@ from tests.phantoms import is_true, write_series
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR", "ignore:Unknown encoding")
 
 
-@pytest.mark.parametrize("keyword", ["EchoTime", "AcquisitionNumber", "TemporalPositionIdentifier", "DiffusionBValue"])
-def test_stacks_that_share_positions_in_one_series_are_told_apart(keyword: str, tmp_path: Path) -> None:
+# Private creator -> group, element, value representation, and what is added to the number.
+PRIVATE_B_VALUES = {
+    "SIEMENS MR HEADER": (0x0019, 0x0C, "IS", 0),
+    "GEMS_PARM_01": (0x0043, 0x39, "IS", 1_000_000_000),
+    "Philips Imaging DD 001": (0x2001, 0x03, "FL", 0),
+}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "called"),
+    [
+        ("EchoTime", "echo time {} ms"),
+        ("EchoNumbers", "echo {}"),
+        ("AcquisitionNumber", "acquisition {}"),
+        ("TemporalPositionIdentifier", "time point {}"),
+        ("DiffusionBValue", "b-value {}"),
+        ("SeriesNumber", "series number {}"),
+        ("SIEMENS MR HEADER", "b-value {}"),
+        ("GEMS_PARM_01", "b-value {}"),
+        ("Philips Imaging DD 001", "b-value {}"),
+    ],
+)
+def test_stacks_that_share_positions_in_one_series_are_told_apart(keyword: str, called: str, tmp_path: Path) -> None:
     series = generate_uid()
 
     def of_stack(value: int) -> Callable[[Dataset, int], None]:
         def edit(dataset: Dataset, k: int) -> None:
             dataset.SeriesInstanceUID, dataset.AcquisitionTime = series, f"1010{value}{k}"
-            setattr(dataset, keyword, value)
+            if keyword in PRIVATE_B_VALUES:
+                group, element, vr, offset = PRIVATE_B_VALUES[keyword]
+                block = dataset.private_block(group, keyword, create=True)
+                block.add_new(element, vr, value + offset)
+            else:
+                setattr(dataset, keyword, value)
             dataset.RescaleIntercept = 1000 * value
 
         return edit
 
     for value in (1, 2):
         write_series(tmp_path, SMALL, of_stack(value), prefix=f"{value}-")
-    with pytest.raises(ReadError, match=f"2 series, choose one by --series.*{keyword} 2") as caught:
+    with pytest.raises(ReadError, match=f"2 series, choose one by --series.*{called.format(2)}, 6 slices") as caught:
         read_volume(tmp_path)
     assert "\n" not in str(caught.value)
     for value in (1, 2):
-        np.testing.assert_array_equal(
-            read_volume(tmp_path, series=f"{series}#{value}").array, SMALL.array + 1000 * value
+        for name in (f"{series}#{value}", called.format(value)):
+            np.testing.assert_array_equal(read_volume(tmp_path, series=name).array, SMALL.array + 1000 * value)
+
+
+def test_diffusion_directions_are_told_apart(tmp_path: Path) -> None:
+    def of_stack(number: int) -> Callable[[Dataset, int], None]:
+        return put(
+            SeriesInstanceUID="1.2.3",
+            DiffusionBValue=1000 if number else 0,
+            DiffusionGradientOrientation=[[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]][number],
         )
+
+    for number in range(4):
+        write_series(tmp_path, SMALL, of_stack(number), prefix=f"{number}-")
+    whats = [info.description.removeprefix("Oblique phantom, ") for info in list_series(tmp_path)]
+    assert whats == ["b-value 0", *(f"b-value 1000, gradient {g}" for g in ("1/0/0", "0/1/0", "0/0/1"))]
+
+
+def test_two_patients_under_one_series_uid_are_never_mixed(tmp_path: Path) -> None:
+    """As a careless anonymiser leaves them: one patient's slices go on where the other's end."""
+    write_series(tmp_path, SMALL, put(SeriesInstanceUID="1.2.3"))
+    above = tuple((SMALL.affine @ [SMALL.shape[0], 0, 0, 1])[:3])
+    other = replace(SMALL, origin=above)
+    write_series(tmp_path, other, put(SeriesInstanceUID="1.2.3", PatientID="Somebody-Else"), prefix="z")
+    with pytest.raises(ReadError, match=r"2 series.*patient 1, 6 slices.*patient 2, 6 slices") as caught:
+        read_volume(tmp_path)
+    assert "Somebody" not in str(caught.value)
+    assert is_true(read_volume(tmp_path, series="patient 2"))
+
+
+def test_series_without_a_uid_are_told_apart_by_their_number(tmp_path: Path) -> None:
+    for number in (4, 5):
+        write_series(tmp_path, SMALL, put(SeriesInstanceUID="", SeriesNumber=number), prefix=f"{number}-")
+    with pytest.raises(ReadError, match=r"2 series.*series number 4, 6 slices.*series number 5, 6 slices"):
+        read_volume(tmp_path)
+    assert is_true(read_volume(tmp_path, series="series number 5"))
 
 
 def test_two_positions_alike_with_nothing_to_tell_them_apart_are_refused(tmp_path: Path) -> None:

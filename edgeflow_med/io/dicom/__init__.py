@@ -21,13 +21,17 @@ from edgeflow_med.volume import Volume
 MOST_NAMED = 10
 
 
-def read_dicom(paths: Sequence[Path], *, series: str | None = None, modality: str | None = None) -> Volume:
+def read_dicom(
+    paths: Sequence[Path], *, series: str | None = None, modality: str | None = None, allow_gaps: bool = False
+) -> Volume:
     """Read one series from files and folders.
 
     Args:
         paths: Files, or folders that are walked through.
-        series: Which one, if there are several: a Series Instance UID, or a name that `list_dicom` gives.
+        series: Which one, if there are several: a Series Instance UID, a name that `list_dicom` gives, or what tells a
+            stack from the others, like ``"b-value 1000"``.
         modality: Only for images that do not say what they are.
+        allow_gaps: Fill missing slices with air instead of refusing the series.
 
     Raises:
         ReadError: No image, several to choose from, or a broken file.
@@ -36,7 +40,7 @@ def read_dicom(paths: Sequence[Path], *, series: str | None = None, modality: st
     """
     found = scan(paths)
     stack, notes = _choose(find_stacks(found), series, found)
-    grid = build_grid(stack.frames)
+    grid = build_grid(stack.frames, allow_gaps=allow_gaps)
     array, headers, pixel_notes = read_pixels(grid.frames)
     said = str(headers[0].get("Modality", ""))
     if modality and said in ("CT", "MR") and said != modality:
@@ -88,7 +92,7 @@ def _choose(stacks: list[Stack], series: str | None, found: Scan) -> tuple[Stack
     if not stacks:
         raise ReadError(_nothing(found))
     if series is not None:
-        named = [stack for stack in stacks if series in (stack.name, stack.series_uid)]
+        named = [stack for stack in stacks if series in (stack.name, stack.series_uid, stack.what)]
         if not named:
             raise ReadError(f"There is no series {series}; found {_names(stacks)}.")
         stacks = named
@@ -113,8 +117,8 @@ def _nothing(found: Scan) -> str:
 
 def _names(stacks: Sequence[Stack]) -> str:
     named = [
-        f"{stack.name} ({', '.join(filter(None, (str(stack.frames[0].header.get('Modality', '')), stack.what)))}"
-        f" {len(stack.frames)} slices)"
+        f"{stack.name} ({', '.join(filter(None, (str(stack.frames[0].header.get('Modality', '')), stack.what)))}, "
+        f"{len(stack.frames)} slices)"
         for stack in stacks[:MOST_NAMED]
     ]
     if len(stacks) > MOST_NAMED:

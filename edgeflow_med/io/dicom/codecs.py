@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,23 +36,28 @@ _PIXEL_ATTRIBUTES = (
 )
 
 
-def decode(dataset: Dataset, numbers: Sequence[int], path: Source) -> Iterable[NDArray[Any]]:
-    """The stored values, ``(rows, columns)`` each, of the frames ``numbers`` (zero-based).
+def decode(dataset: Dataset, numbers: Sequence[int], path: Source) -> Iterator[NDArray[Any]]:
+    """The stored values, ``(rows, columns)`` each, of the frames ``numbers`` (zero-based), one after the other.
 
     Raises:
         ReadError: Neither pydicom nor SimpleITK can decode them; ``path`` is named.
     """
+    done = 0
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return list(iter_pixels(dataset, indices=numbers, raw=True))
-    except (KeyboardInterrupt, SystemExit, MemoryError):
+            for frame in iter_pixels(dataset, indices=numbers, raw=True):
+                yield frame
+                done += 1
+        return
+    except (KeyboardInterrupt, SystemExit, MemoryError, GeneratorExit):
         raise
     except BaseException as error:  # noqa: BLE001 - a decoder written in Rust panics with a BaseException
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         try:
-            return decode_by_itk(dataset, numbers)
+            yield from decode_by_itk(dataset, numbers[done:])
+            return
         except (RuntimeError, OSError, ValueError, AttributeError) as error:
             reason += f"; {' '.join(str(error).split())[-160:]}"
     raise ReadError(f"{path.name}: the pixels cannot be decoded ({reason}).")

@@ -6,6 +6,7 @@ its functional groups spread flat, so that the rest of the reader sees one kind 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,36 +21,46 @@ from edgeflow_med.io.dicom.files import Source, claims_to_be_dicom, files_under,
 
 # How many files that could not be read are named one by one.
 MOST_TOLD = 5
-# Attributes that may tell apart several stacks that share positions, in the order in which they are tried.
-SPLITTERS = (
-    "StackID",
-    "EchoNumbers",
-    "EchoTime",
-    "EffectiveEchoTime",
-    "InversionTime",
-    "TemporalPositionIdentifier",
-    "TemporalPositionIndex",
-    "DiffusionBValue",
-    "DiffusionGradientOrientation",
-    "TriggerTime",
-    "NominalCardiacTriggerDelayTime",
-    "AcquisitionNumber",
-    "ImageType",
-    "FrameType",
-    "ComplexImageComponent",
-    "ConvolutionKernel",
-    "ContrastBolusAgent",
-    "AcquisitionTime",
-    "AcquisitionDateTime",
+# Attributes that may tell apart several stacks that share positions, in the order in which they are tried, and what a
+# reader calls a stack that has a value of it.
+SPLITTERS = {
+    "SeriesNumber": "series number {}",
+    "StackID": "stack {}",
+    "EchoNumbers": "echo {}",
+    "EchoTime": "echo time {} ms",
+    "EffectiveEchoTime": "echo time {} ms",
+    "InversionTime": "inversion time {} ms",
+    "TemporalPositionIdentifier": "time point {}",
+    "TemporalPositionIndex": "time point {}",
+    "DiffusionBValue": "b-value {}",
+    "DiffusionGradientOrientation": "gradient {}",
+    "TriggerTime": "trigger time {} ms",
+    "NominalCardiacTriggerDelayTime": "trigger time {} ms",
+    "AcquisitionNumber": "acquisition {}",
+    "ImageType": "image type {}",
+    "FrameType": "image type {}",
+    "ComplexImageComponent": "{}",
+    "ConvolutionKernel": "kernel {}",
+    "ContrastBolusAgent": "contrast {}",
+    "AcquisitionTime": "acquired at {}",
+    "AcquisitionDateTime": "acquired at {}",
+}
+# Where vendors keep the b-value of an image that lacks the standard's: private creator, group and element.
+_PRIVATE_B_VALUES = (
+    ("SIEMENS MR HEADER", 0x0019, 0x0C),
+    ("GEMS_PARM_01", 0x0043, 0x39),
+    ("Philips Imaging DD 001", 0x2001, 0x03),
 )
+_GE_OFFSET = 10**9  # GE adds this to the b-value
 _TAGS = (
     *SPLITTERS,
+    *(tag for _, group, element in _PRIVATE_B_VALUES for tag in ((group, 0x0010), (group, 0x1000 + element))),
+    "PatientID",
     "SOPClassUID",
     "SOPInstanceUID",
     "SeriesInstanceUID",
     "StudyInstanceUID",
     "SeriesDescription",
-    "SeriesNumber",
     "InstanceNumber",
     "Modality",
     "Rows",
@@ -216,8 +227,17 @@ def _frames_of(path: Source) -> list[Frame]:
                 groups = len(header.PerFrameFunctionalGroupsSequence)
                 raise ReadError(f"{path.name} claims {count} frames but describes {groups}; it is broken.")
             return [Frame(path, number, spread(header, number)) for number in range(count)]
+        _take_private_b_value(header)
     except ReadError:
         raise
     except Exception as error:  # noqa: BLE001 - as above
         raise ReadError(f"{path.name} is broken DICOM ({type(error).__name__}: {one_line(error)}).") from None
     return [Frame(path, 0, header)]
+
+
+def _take_private_b_value(header: Dataset) -> None:
+    """Let a vendor's private b-value stand where the standard's is missing."""
+    for creator, group, element in _PRIVATE_B_VALUES:
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            value = np.atleast_1d(header.private_block(group, creator)[element].value)[0]
+            header.setdefault("DiffusionBValue", float(value) % _GE_OFFSET)

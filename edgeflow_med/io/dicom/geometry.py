@@ -15,11 +15,15 @@ from edgeflow_med.io.dicom.frames import Frame
 TOLERANCE_MM, TOLERANCE = 0.01, 0.01
 
 
+# How many missing slices are named one by one.
+MOST_NAMED = 10
+
+
 @dataclass(frozen=True)
 class Grid:
-    """A stack of frames in the order of k, and the affine from index (k, j, i) to LPS mm."""
+    """A stack of frames in the order of k, None where a slice is missing, and the affine from (k, j, i) to LPS mm."""
 
-    frames: tuple[Frame, ...]
+    frames: tuple[Frame | None, ...]
     affine: NDArray[np.float64]
     warnings: tuple[str, ...] = ()
 
@@ -31,10 +35,14 @@ def along_normal(frames: Sequence[Frame]) -> NDArray[np.float64]:
     return np.array([frame.position for frame in frames]) @ normal
 
 
-def build_grid(frames: Sequence[Frame]) -> Grid:
+def build_grid(frames: Sequence[Frame], *, allow_gaps: bool = False) -> Grid:
     """Sort frames of one orientation along their normal and lay a grid through them.
 
     A gantry tilt stays what it is, a shear in the affine; nothing is resampled.
+
+    Args:
+        frames: One or more, in any order.
+        allow_gaps: Keep the place of missing slices free instead of refusing the stack.
 
     Raises:
         GeometryError: Frames without position, orientation or spacing, two at one position, a missing slice, or uneven
@@ -47,15 +55,22 @@ def build_grid(frames: Sequence[Frame]) -> Grid:
     positions = np.array([frame.position for frame in ordered])
     orientation = np.mean([frame.orientation for frame in ordered], axis=0)
     orientation /= np.linalg.norm(orientation, axis=1, keepdims=True)
-    notes: list[str] = []
+    normal = np.cross(*orientation)
+    places: NDArray[np.intp] = np.arange(len(ordered))
     if len(ordered) == 1:
-        step, note = _single_step(ordered[0], np.cross(*orientation))
-        notes += note
+        step, notes = _single_step(ordered[0], normal)
     else:
-        _check_gaps(ordered, distances, positions)
-        step = (positions[-1] - positions[0]) / (len(ordered) - 1)
-        notes += _check_line(ordered, positions, step)
-    tilt = _tilt_degrees(step, np.cross(*orientation))
+        _check_doubles(ordered, distances, positions)
+        if allow_gaps:
+            places = _places_with_gaps(distances)
+        else:
+            _check_gaps(ordered, distances, positions)
+        step = (positions[-1] - positions[0]) / places[-1]
+        notes = _check_line(ordered, positions, places, step)
+    slots: list[Frame | None] = [None] * (int(places[-1]) + 1)
+    for k, frame in zip(places.tolist(), ordered, strict=True):
+        slots[k] = frame
+    tilt = _tilt_degrees(step, normal)
     if tilt > 0.5:
         notes.append(f"The slices are sheared by {tilt:.1f} degrees (gantry tilt); the true geometry is kept.")
     affine = np.eye(4)
@@ -63,34 +78,67 @@ def build_grid(frames: Sequence[Frame]) -> Grid:
     affine[:3, 1] = orientation[1] * ordered[0].spacing[0]
     affine[:3, 2] = orientation[0] * ordered[0].spacing[1]
     affine[:3, 3] = positions[0]
-    return Grid(ordered, affine, tuple(notes))
+    return Grid(tuple(slots), affine, (*notes, *_told_missing(slots, affine)))
 
 
-def _check_gaps(frames: Sequence[Frame], distances: NDArray[np.float64], positions: NDArray[np.float64]) -> None:
-    """Refuse two slices at one place, and any hole, naming where it is."""
-    gaps = np.diff(distances)
-    typical = float(np.median(gaps))
-    same = np.flatnonzero(gaps <= TOLERANCE_MM / 10)
+def _check_doubles(frames: Sequence[Frame], distances: NDArray[np.float64], positions: NDArray[np.float64]) -> None:
+    """Refuse two slices at one place."""
+    same = np.flatnonzero(np.diff(distances) <= TOLERANCE_MM / 10)
     if same.size:
         first, second = frames[same[0]], frames[same[0] + 1]
         raise GeometryError(
             f"{same.size} slice position(s) are taken twice, first at {_place(positions[same[0]])} by {_file(first)} "
             f"and {_file(second)}, and nothing in the headers tells the stacks apart; give the files of one stack."
         )
+
+
+def _check_gaps(frames: Sequence[Frame], distances: NDArray[np.float64], positions: NDArray[np.float64]) -> None:
+    """Refuse any hole, naming where it is."""
+    gaps = np.diff(distances)
+    typical = float(np.median(gaps))
     holes = np.flatnonzero(gaps > 1.5 * typical)
     if holes.size and np.count_nonzero(np.abs(gaps - typical) > 0.05 * typical) <= max(1, gaps.size // 3):
         first, second, gap = frames[holes[0]], frames[holes[0] + 1], gaps[holes[0]]
         missing = round(gap / typical) - 1
+        others = ", ".join(_place(positions[hole]) for hole in holes[1:MOST_NAMED])
         raise GeometryError(
             f"{'A slice is' if missing == 1 else f'{missing} slices are'} missing after {_place(positions[holes[0]])}: "
             f"{gap:.3g} mm from {_file(first)} to {_file(second)}, elsewhere {typical:.3g} mm"
-            f"{f' ({holes.size} such gaps)' if holes.size > 1 else ''}; add the missing files."
+            f"{f'; {holes.size} such gaps, the others after {others}' if others else ''}; add the missing files, or "
+            "allow gaps (--allow-gaps)."
         )
 
 
-def _check_line(frames: Sequence[Frame], positions: NDArray[np.float64], step: NDArray[np.float64]) -> list[str]:
+def _places_with_gaps(distances: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The slice number of each frame, where gaps may be any multiple of the usual distance between slices.
+
+    Raises:
+        GeometryError: More slices would be missing than there are, so these are not a series with gaps.
+    """
+    gaps = np.diff(distances)
+    usual = float(np.median(gaps[gaps < 1.5 * gaps.min()]))
+    if distances[-1] - distances[0] > 2 * len(distances) * usual:
+        raise GeometryError(
+            f"{len(distances)} slices, the nearest {usual:.3g} mm apart, are spread over "
+            f"{distances[-1] - distances[0]:.4g} mm: more are missing than are there; give the missing files."
+        )
+    return np.concatenate([[0], np.cumsum(np.maximum(1, np.round(gaps / usual)))]).astype(np.intp)
+
+
+def _told_missing(slots: Sequence[Frame | None], affine: NDArray[np.float64]) -> list[str]:
+    missing = [k for k, frame in enumerate(slots) if frame is None]
+    if not missing:
+        return []
+    named = ", ".join(f"{k} at {_place(affine[:3, 0] * k + affine[:3, 3])}" for k in missing[:MOST_NAMED])
+    more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+    return [f"Missing, filled with air: slice {named}{more}."]
+
+
+def _check_line(
+    frames: Sequence[Frame], positions: NDArray[np.float64], places: NDArray[np.intp], step: NDArray[np.float64]
+) -> list[str]:
     """Refuse slices off the even grid; up to 5 % of the slice distance, as rounded positions give, is only told."""
-    even = positions[0] + np.arange(len(frames))[:, None] * step
+    even = positions[0] + places[:, None] * step
     off = np.linalg.norm(positions - even, axis=1)
     worst, distance = int(off.argmax()), float(np.linalg.norm(step))
     if off[worst] <= TOLERANCE_MM + TOLERANCE * distance:

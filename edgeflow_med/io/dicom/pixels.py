@@ -17,44 +17,66 @@ from edgeflow_med.errors import ReadError
 from edgeflow_med.io.dicom.codecs import decode
 from edgeflow_med.io.dicom.files import Source, read_dataset
 from edgeflow_med.io.dicom.frames import FUNCTIONAL_GROUPS, Frame, spread
+from edgeflow_med.io.dicom.padding import AIR_HU, Padding
 
 # The most voxels that one volume may have: 2 gigavoxels, 8 GB as float32. Checked before anything is allocated.
 MAX_VOXELS = 2**31
+# What a missing slice shares with its neighbours.
+_SHARED = (
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "Modality",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+)
 
 
-def read_pixels(frames: Sequence[Frame]) -> tuple[NDArray[Any], tuple[Dataset, ...], list[str]]:
+def read_pixels(frames: Sequence[Frame | None]) -> tuple[NDArray[Any], tuple[Dataset, ...], list[str]]:
     """Decode frames in their order.
+
+    Args:
+        frames: The first is a frame; None for a missing slice, which is filled with air (-1000) for CT, else with the
+            lowest measured value.
 
     Returns:
         ``(K, J, I)`` int16 where every rescaled value is a whole number that fits, else float32; one header per slice
-        without pixels and private attributes; warnings.
+        without pixels and private attributes, that of a missing slice without SOPInstanceUID; warnings.
 
     Raises:
         ReadError: A file that is truncated or cannot be decoded, by name.
     """
-    rows, columns = frames[0].shape
+    present = [(k, frame) for k, frame in enumerate(frames) if frame is not None]
+    rows, columns = present[0][1].shape
     if len(frames) * rows * columns > MAX_VOXELS:
         raise ReadError(
             f"The series claims {len(frames)} x {rows} x {columns} voxels, more than {MAX_VOXELS}; is it broken?"
         )
     array: NDArray[Any] = np.empty((len(frames), rows, columns), np.int16)
-    headers: list[Dataset | None] = [None] * len(frames)
+    headers: dict[int, Dataset] = {}
     notes: set[str] = set()
-    for k, stored, header in _decoded(frames):
+    padding = Padding()
+    for k, path, stored, header in _decoded(present):
         if stored.shape != (rows, columns):
-            raise ReadError(f"{frames[k].path.name}: the pixels are {stored.shape}, the header says {(rows, columns)}.")
-        values, note = _rescaled(stored, header, frames[k].path)
+            raise ReadError(f"{path.name}: the pixels are {stored.shape}, the header says {(rows, columns)}.")
+        values, note = _rescaled(stored, header, path)
         notes |= note
         if array.dtype == np.int16 and not _fits_int16(values):
             array = array.astype(np.float32)
         array[k] = values
+        padding.note(k, stored, values, header)
         headers[k] = header
-    return array, tuple(header for header in headers if header is not None), sorted(notes)
+    padding.level(array)
+    for k in (k for k, frame in enumerate(frames) if frame is None):
+        array[k] = AIR_HU if headers[0].get("Modality") == "CT" else padding.lowest
+        headers[k] = _stand_in(headers[0])
+    return array, tuple(headers[k] for k in range(len(frames))), sorted(notes)
 
 
-def _decoded(frames: Sequence[Frame]) -> Iterator[tuple[int, NDArray[Any], Dataset]]:
-    """Yield ``(k, stored values, header)``; each file is read once."""
-    numbered = sorted(enumerate(frames), key=lambda item: (str(item[1].path), item[1].number))
+def _decoded(frames: Sequence[tuple[int, Frame]]) -> Iterator[tuple[int, Source, NDArray[Any], Dataset]]:
+    """Yield ``(k, file, stored values, header)``; each file is read once."""
+    numbered = sorted(frames, key=lambda item: (str(item[1].path), item[1].number))
     for path, group in groupby(numbered, key=lambda item: item[1].path):
         dataset = read_dataset(path)
         _check_complete(dataset, path)
@@ -63,7 +85,7 @@ def _decoded(frames: Sequence[Frame]) -> Iterator[tuple[int, NDArray[Any], Datas
         for (k, _), values, header in zip(
             members, decode(dataset, numbers, path), _headers(dataset, numbers), strict=True
         ):
-            yield k, values, header
+            yield k, path, values, header
 
 
 def _headers(dataset: Dataset, numbers: Sequence[int]) -> list[Dataset]:
@@ -75,6 +97,15 @@ def _headers(dataset: Dataset, numbers: Sequence[int]) -> list[Dataset]:
     for tag in [tag for tag in bare.keys() if tag.is_private]:  # noqa: SIM118 - iterating a dataset gives its elements
         del bare[tag]
     return [spread(bare, number) for number in numbers]
+
+
+def _stand_in(header: Dataset) -> Dataset:
+    """The header of a missing slice: what all slices share, and no instance."""
+    stand_in = Dataset()
+    for keyword in _SHARED:
+        if keyword in header:
+            stand_in[keyword] = header[keyword]
+    return stand_in
 
 
 def _check_complete(dataset: Dataset, path: Source) -> None:

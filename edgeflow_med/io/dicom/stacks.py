@@ -24,7 +24,7 @@ class Stack:
     Attributes:
         series_uid: Series Instance UID, empty if the files have none.
         name: What ``series=`` accepts: the UID, with ``#1``, ``#2`` ... where a series holds several stacks.
-        what: What tells it from the other stacks of its series, e.g. ``"EchoNumbers 2"``.
+        what: What tells it from the other stacks of its series, e.g. ``"echo 2"``.
         frames: In no order yet.
         localizer: Whether its headers call it a localizer.
         warnings: One line each.
@@ -62,9 +62,8 @@ def find_stacks(scan: Scan) -> list[Stack]:
     series: dict[str, list[Frame]] = defaultdict(list)
     for frame in scan.frames:
         # Files without a series UID are kept together by the folder that they lie in.
-        series[str(frame.header.get("SeriesInstanceUID") or f"folder {Path(str(frame.path)).parent.name}")].append(
-            frame
-        )
+        uid = frame.header.get("SeriesInstanceUID") or f"folder {Path(str(frame.path)).parent.name}"
+        series[str(uid)].append(frame)
     ordered = sorted(series.items(), key=lambda item: _number(item[1][0]))
     return [stack for uid, frames in ordered for stack in _stacks_of(uid, frames)]
 
@@ -105,9 +104,10 @@ def _drop_copies(frames: list[Frame]) -> tuple[list[Frame], int]:
 
 
 def _split_forms(frames: list[Frame]) -> list[tuple[str, list[Frame]]]:
-    """Split by what all frames of one volume have in common: size, spacing, orientation, being a localizer or not."""
+    """Split by what all frames of one volume have in common: patient, size, spacing, orientation, being a localizer."""
     parts: list[tuple[str, list[Frame]]] = []
-    for what, group in _split_by(frames, _form):
+    patients = list(dict.fromkeys(_patient(frame) for frame in frames))  # told by number, not by name
+    for what, group in _split_by(frames, partial(_form, patients=patients)):
         clusters: list[list[Frame]] = []
         for frame in group:
             home = next((cluster for cluster in clusters if _same_plane(cluster[0], frame)), None)
@@ -122,12 +122,21 @@ def _split_forms(frames: list[Frame]) -> list[tuple[str, list[Frame]]]:
     return parts
 
 
-def _form(frame: Frame) -> str:
-    words = [f"{frame.header.Rows} x {frame.header.Columns}", "spacing " + _rounded(frame, "PixelSpacing", 4)]
+def _form(frame: Frame, patients: list[str]) -> str:
+    patient = patients.index(_patient(frame)) + 1
+    words = [
+        f"patient {patient}",
+        f"{frame.header.Rows} x {frame.header.Columns}",
+        "spacing " + _rounded(frame, "PixelSpacing", 4),
+    ]
     image_type = [str(part).upper() for part in np.atleast_1d(frame.header.get("ImageType") or "")]
     if any(part in ("LOCALIZER", "SCOUT") for part in image_type):
         words.append("localizer")
     return ", ".join(words)
+
+
+def _patient(frame: Frame) -> str:
+    return str(frame.header.get("PatientID") or "")
 
 
 def _same_plane(one: Frame, other: Frame) -> bool:
@@ -172,8 +181,9 @@ def _split_positions(frames: list[Frame]) -> list[tuple[str, list[Frame]]]:
 
 
 def _text(frame: Frame, keyword: str) -> str:
-    value = str(frame.header.get(keyword, "none")).replace(", ", "/")
-    return f"{keyword} {value}"
+    value = frame.header.get(keyword, "unknown")
+    parts = np.atleast_1d(value).tolist()
+    return SPLITTERS[keyword].format("/".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts))
 
 
 def _layers(frames: Sequence[Frame]) -> int:
