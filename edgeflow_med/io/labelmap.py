@@ -79,7 +79,7 @@ def _described(layers: NDArray[Any], keys: dict[str, str]) -> list[tuple[dict[st
 
 def _segment(number: int, keys: dict[str, str]) -> Segment:
     tags = dict(part.split(":", 1) for part in keys.get("Tags", "").split("|") if ":" in part)
-    category, kind = _codes(tags.get("TerminologyEntry", ""))
+    category, kind = codes_of(tags.get("TerminologyEntry", ""))
     algorithm = tags.get("DICOM.SegmentAlgorithmType", "")
     known = algorithm in list(AlgorithmType)
     return Segment(
@@ -95,7 +95,7 @@ def _segment(number: int, keys: dict[str, str]) -> Segment:
     )
 
 
-def _codes(entry: str) -> tuple[Code, Code]:
+def codes_of(entry: str) -> tuple[Code, Code]:
     """Category and type of a serialised Slicer terminology entry; a lesion if it has none."""
     codes = []
     for part in entry.split("~")[1:3]:
