@@ -45,6 +45,7 @@ def test_allowed_gaps_keep_the_true_geometry_and_are_filled_and_named(
         named = f"{k} at position ({x:.2f}, {y:.2f}, {z:.2f}) mm"
         assert (named in warning) == (k in missing)
         assert ("SOPInstanceUID" not in volume.headers[k]) == (k in missing)
+        np.testing.assert_allclose(volume.headers[k].ImagePositionPatient, (x, y, z), atol=1e-6)
         np.testing.assert_array_equal(volume.array[k], -1000 if k in missing else phantom.array[k])
 
 

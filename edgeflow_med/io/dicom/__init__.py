@@ -41,7 +41,7 @@ def read_dicom(
     found = scan(paths)
     stack, notes = _choose(find_stacks(found), series, found)
     grid = build_grid(stack.frames, allow_gaps=allow_gaps)
-    array, headers, pixel_notes = read_pixels(grid.frames)
+    array, headers, pixel_notes = read_pixels(grid)
     said = str(headers[0].get("Modality", ""))
     if modality and said in ("CT", "MR") and said != modality:
         raise UsageError(f"The series says that it is {said}, but modality {modality} was given; leave it out.")

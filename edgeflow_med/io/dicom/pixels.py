@@ -12,11 +12,13 @@ from pydicom import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import get_expected_length
+from pydicom.valuerep import format_number_as_ds
 
 from edgeflow_med.errors import ReadError
 from edgeflow_med.io.dicom.codecs import decode
 from edgeflow_med.io.dicom.files import Source, read_dataset
 from edgeflow_med.io.dicom.frames import FUNCTIONAL_GROUPS, Frame, spread
+from edgeflow_med.io.dicom.geometry import Grid
 from edgeflow_med.io.dicom.padding import AIR_HU, Padding
 
 # The most voxels that one volume may have: 2 gigavoxels, 8 GB as float32. Checked before anything is allocated.
@@ -30,15 +32,14 @@ _SHARED = (
     "Rows",
     "Columns",
     "PixelSpacing",
+    "ImageOrientationPatient",
 )
 
 
-def read_pixels(frames: Sequence[Frame | None]) -> tuple[NDArray[Any], tuple[Dataset, ...], list[str]]:
-    """Decode frames in their order.
+def read_pixels(grid: Grid) -> tuple[NDArray[Any], tuple[Dataset, ...], list[str]]:
+    """Decode the frames of a grid in their order.
 
-    Args:
-        frames: The first is a frame; None for a missing slice, which is filled with air (-1000) for CT, else with the
-            lowest measured value.
+    Missing slices are filled with air (-1000) for CT, else with the lowest measured value.
 
     Returns:
         ``(K, J, I)`` int16 where every rescaled value is a whole number that fits, else float32; one header per slice
@@ -47,6 +48,7 @@ def read_pixels(frames: Sequence[Frame | None]) -> tuple[NDArray[Any], tuple[Dat
     Raises:
         ReadError: A file that is truncated or cannot be decoded, by name.
     """
+    frames = grid.frames
     present = [(k, frame) for k, frame in enumerate(frames) if frame is not None]
     rows, columns = present[0][1].shape
     if len(frames) * rows * columns > MAX_VOXELS:
@@ -70,7 +72,7 @@ def read_pixels(frames: Sequence[Frame | None]) -> tuple[NDArray[Any], tuple[Dat
     padding.level(array)
     for k in (k for k, frame in enumerate(frames) if frame is None):
         array[k] = AIR_HU if headers[0].get("Modality") == "CT" else padding.lowest
-        headers[k] = _stand_in(headers[0])
+        headers[k] = _stand_in(headers[0], (grid.affine @ (k, 0, 0, 1))[:3])
     return array, tuple(headers[k] for k in range(len(frames))), sorted(notes)
 
 
@@ -99,9 +101,10 @@ def _headers(dataset: Dataset, numbers: Sequence[int]) -> list[Dataset]:
     return [spread(bare, number) for number in numbers]
 
 
-def _stand_in(header: Dataset) -> Dataset:
-    """The header of a missing slice: what all slices share, and no instance."""
+def _stand_in(header: Dataset, position: NDArray[np.float64]) -> Dataset:
+    """The header of a missing slice: its place and what all slices share, but no instance."""
     stand_in = Dataset()
+    stand_in.ImagePositionPatient = [format_number_as_ds(value) for value in position.tolist()]
     for keyword in _SHARED:
         if keyword in header:
             stand_in[keyword] = header[keyword]
