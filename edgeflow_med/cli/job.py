@@ -48,6 +48,8 @@ class Job:
     plane: Plane | None = None
     window: str | None = None
     modality: str | None = None
+    allow_gaps: bool = False
+    straighten: bool = False
     propagate: bool = False
     limit: int | None = None
     model: str = DEFAULT_MODEL
@@ -117,7 +119,7 @@ def run_job(job: Job, console: Console) -> Session:
 
 def _read(job: Job) -> Volume:
     """The volume; ``--modality`` wins over the file, with a warning if the file says otherwise."""
-    volume = read_volume(job.input, series=job.series)
+    volume = read_volume(job.input, series=job.series, allow_gaps=job.allow_gaps, straighten=job.straighten)
     if job.modality is None or job.modality == volume.modality:
         return volume
     if not volume.modality:

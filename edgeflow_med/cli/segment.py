@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from edgeflow_med.cli.pacs import CaFile, CredentialsFile, Exchange, exchanged
 from edgeflow_med.errors import PromptError, UsageError
 from edgeflow_med.prompts import Click, PromptSet, SegmentPrompts, read_prompts
 from edgeflow_med.volume import Plane
@@ -17,8 +19,9 @@ Device = Literal["auto", "cpu", "cuda"]
 
 def segment(  # noqa: PLR0913 - one parameter per option
     input: Annotated[  # noqa: A002 - the word that the help shows
-        Path, typer.Argument(metavar="INPUT", help="A folder with a DICOM series, or a DICOM, NIfTI, NRRD or MHA file.")
-    ],
+        Path | None,
+        typer.Argument(metavar="INPUT", help="A folder with a DICOM series, or a DICOM, NIfTI, NRRD or MHA file."),
+    ] = None,
     *,
     output: Annotated[
         list[Path],
@@ -46,6 +49,12 @@ def segment(  # noqa: PLR0913 - one parameter per option
         typer.Option(metavar="NAME|LOW,HIGH", help="The model's intensity window. [default: by modality]"),
     ] = None,
     modality: Annotated[Literal["CT", "MR"] | None, typer.Option(help="For files that do not say.")] = None,
+    allow_gaps: Annotated[
+        bool, typer.Option("--allow-gaps", help="Fill missing slices with air instead of refusing the series.")
+    ] = False,
+    straighten: Annotated[
+        bool, typer.Option("--straighten", help="Resample a tilted scan to right angles; not for .dcm outputs.")
+    ] = False,
     propagate: Annotated[bool, typer.Option(help="Carry the outline to the neighbouring slices.")] = False,
     range_: Annotated[
         int | None, typer.Option("--range", metavar="N", min=1, help="At most so many slices in each direction.")
@@ -56,6 +65,15 @@ def segment(  # noqa: PLR0913 - one parameter per option
         Path | None, typer.Option(metavar="FILE.json", help="All that was found, without patient data.")
     ] = None,
     picture: Annotated[Path | None, typer.Option(metavar="FILE.png", help="The outline, drawn on the slices.")] = None,
+    from_pacs: Annotated[
+        str | None, typer.Option(metavar="URL", help="Fetch the scan from this DICOMweb server, instead of INPUT.")
+    ] = None,
+    study: Annotated[str | None, typer.Option(metavar="UID", help="With --from-pacs: the study.")] = None,
+    to_pacs: Annotated[
+        str | None, typer.Option(metavar="URL", help="Store the DICOM-SEG on this DICOMweb server too.")
+    ] = None,
+    credentials: CredentialsFile = None,
+    ca_file: CaFile = None,
 ) -> None:
     """Outline what clicks point at, and save it."""
     from edgeflow_med.cli.job import Job, run_job
@@ -63,8 +81,8 @@ def segment(  # noqa: PLR0913 - one parameter per option
 
     if range_ is not None and not propagate:
         raise UsageError("--range limits propagation, which was not asked for; give --propagate too.")
-    job = Job(
-        input=input,
+    job = partial(
+        Job,
         outputs=tuple(output),
         prompts=choose_prompts(click or [], prompts, label),
         series=series,
@@ -72,6 +90,8 @@ def segment(  # noqa: PLR0913 - one parameter per option
         plane=plane,
         window=window,
         modality=modality,
+        allow_gaps=allow_gaps,
+        straighten=straighten,
         propagate=propagate,
         limit=range_,
         model=model,
@@ -80,7 +100,10 @@ def segment(  # noqa: PLR0913 - one parameter per option
         picture=picture,
         keep=(prompts,) if prompts is not None else (),
     )
-    run_job(job, make_console())
+    console = make_console()
+    servers = Exchange(from_pacs, to_pacs, study, series, credentials, ca_file)
+    with exchanged(input, servers, output, console) as path:
+        run_job(job(input=path), console)
 
 
 def choose_prompts(clicks: list[str], file: Path | None, label: str | None) -> PromptSet:
