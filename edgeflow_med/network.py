@@ -37,6 +37,7 @@ class EdgeFlowConfig:
         ocr_channels: Key channels of the object-contextual attention; its features have twice as many.
         fine_residual: FineNet adds to the coarse logits instead of replacing them.
         dropout: Dropout after the object-contextual attention, in training only.
+        quality_head: Predict the IoU of the mask (not in the article).
     """
 
     previous_mask: bool = True
@@ -44,6 +45,7 @@ class EdgeFlowConfig:
     ocr_channels: int = 64
     fine_residual: bool = True
     dropout: float = 0.05
+    quality_head: bool = False
 
     @classmethod
     def published(cls) -> EdgeFlowConfig:
@@ -74,12 +76,13 @@ def join_prompts(config: EdgeFlowConfig, previous: Tensor, guidance: Tensor) -> 
 
 
 class EdgeFlowOutput(NamedTuple):
-    """What the network returns; every tensor holds logits of shape ``(N, 1, H, W)``."""
+    """What the network returns; tensors hold logits of shape ``(N, 1, H, W)``, ``quality`` one of shape ``(N, 1)``."""
 
     mask: Tensor
     edge: Tensor
     auxiliary: Tensor
     coarse: Tensor
+    quality: Tensor | None = None
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -328,6 +331,28 @@ class FineNet(nn.Module):
         return self.head(F.relu(self.expand(self.reduce(x)) + self.shortcut(x)))
 
 
+class QualityHead(nn.Module):
+    """What the features say inside the mask and along its rim -> logit of the mask's IoU with what is meant."""
+
+    def __init__(self, channels: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(2 * channels + 3, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+
+    def forward(self, features: Tensor, mask_logits: Tensor) -> Tensor:
+        """``features (N, C, h, w)`` and ``mask_logits (N, 1, H, W)`` -> ``(N, 1)``."""
+        probability = torch.sigmoid(mask_logits)
+        small = resize(probability, (features.shape[-2], features.shape[-1]))
+        parts = [self._mean(features, weight) for weight in (small, 4 * small * (1 - small))]
+        hard = (probability >= 0.5).to(probability.dtype)
+        area = hard.mean((2, 3))
+        agreeing = (hard * probability).mean((2, 3)) / (area + ((1 - hard) * probability).mean((2, 3)) + 1e-6)
+        return self.layers(torch.cat([*parts, agreeing, torch.log10(area + 1e-5), probability.amax((2, 3))], dim=1))
+
+    @staticmethod
+    def _mean(features: Tensor, weight: Tensor) -> Tensor:
+        return (features * weight).sum((2, 3)) / (weight.sum((2, 3)) + 1e-3)
+
+
 # --- the whole ------------------------------------------------------------------------------------------------------
 
 
@@ -356,6 +381,7 @@ class EdgeFlow(nn.Module):
         self.coarse = nn.Conv2d(channels, 1, 1)
         self.edge = EdgeBranch(channels)
         self.fine = FineNet(3 + self.config.prompt_channels + 2)
+        self.quality = QualityHead(channels) if self.config.quality_head else None
 
     def forward(self, image: Tensor, prompts: Tensor) -> EdgeFlowOutput:
         """Segment a batch of crops.
@@ -365,7 +391,7 @@ class EdgeFlow(nn.Module):
             prompts: ``(N, P, H, W)`` in [0, 1]; channels as in :attr:`EdgeFlowConfig.prompt_channels`.
 
         Returns:
-            Logits of mask, edge, auxiliary and coarse mask, each ``(N, 1, H, W)``.
+            Logits of mask, edge, auxiliary and coarse mask, each ``(N, 1, H, W)``; of the quality ``(N, 1)``, or None.
         """
         size = (image.shape[-2], image.shape[-1])
         first = self.interaction(prompts)
@@ -382,4 +408,6 @@ class EdgeFlow(nn.Module):
 
         fine = self.fine(torch.cat([image, prompts, torch.sigmoid(coarse), torch.sigmoid(edge)], dim=1))
         mask = coarse + fine if self.config.fine_residual else fine
-        return EdgeFlowOutput(mask, edge, resize(auxiliary, size), coarse)
+        # The head listens without disturbing: what is learnt about quality must not change the mask.
+        quality = self.quality(context.detach().float(), mask.detach().float()) if self.quality is not None else None
+        return EdgeFlowOutput(mask, edge, resize(auxiliary, size), coarse, quality)

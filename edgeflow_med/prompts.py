@@ -45,18 +45,63 @@ class Scribble:
             raise PromptError(f"Scribble width {self.width_mm:g} mm is not usable; give a few millimetres.")
 
 
-Prompt = Click | Scribble
+@dataclass(frozen=True)
+class Box:
+    """A rectangle on one slice that holds the segment; both corners are voxels (k, j, i) and belong to it."""
+
+    corner: tuple[float, float, float]
+    opposite: tuple[float, float, float]
+    positive = True
+
+    @property
+    def points(self) -> tuple[tuple[float, float, float], ...]:
+        """The two corners."""
+        return (self.corner, self.opposite)
+
+
+@dataclass(frozen=True)
+class Lasso:
+    """A closed line round the segment through voxels (k, j, i), all on one slice; the last point joins the first."""
+
+    points: tuple[tuple[float, float, float], ...]
+    positive = True
+
+    def __post_init__(self) -> None:
+        if len(self.points) < 3:
+            raise PromptError(f"A lasso needs at least three points, got {len(self.points)}; draw it round the object.")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line measured across the segment from outline to outline (RECIST long axis); its ends are voxels (k, j, i)."""
+
+    start: tuple[float, float, float]
+    end: tuple[float, float, float]
+    positive = True
+
+    def __post_init__(self) -> None:
+        if self.start == self.end:
+            raise PromptError(f"A line needs two different ends, got {self.start} twice; use a click for one point.")
+
+    @property
+    def points(self) -> tuple[tuple[float, float, float], ...]:
+        """The two ends."""
+        return (self.start, self.end)
+
+
+Prompt = Click | Scribble | Box | Lasso | Line
 
 
 def check_prompt(prompt: Prompt, volume: Volume, axis: int) -> int:
     """Check that a prompt lies on one slice of a volume, and return that slice's number along ``axis``.
 
     Raises:
-        PromptError: A point outside the volume, or a scribble that leaves its slice.
+        PromptError: A point outside the volume, or a prompt that leaves its slice.
     """
+    name = type(prompt).__name__
     for point in prompt.points:
         if not volume.contains(point):
-            kind = "Click" if isinstance(prompt, Click) else "Scribble point"
+            kind = name if isinstance(prompt, Click) else f"{name} point"
             given = "(" + ", ".join(f"{v:g}" for v in point) + ")"
             raise PromptError(
                 f"{kind} {given} lies outside the volume of shape {volume.shape}; give zero-based (k, j, i)."
@@ -64,7 +109,7 @@ def check_prompt(prompt: Prompt, volume: Volume, axis: int) -> int:
     slices = {round(point[axis]) for point in prompt.points}
     if len(slices) != 1:
         raise PromptError(
-            f"A scribble must stay on one slice, but touches slices {sorted(slices)} of axis {'kji'[axis]}; "
+            f"A {name.lower()} must stay on one slice, but touches slices {sorted(slices)} of axis {'kji'[axis]}; "
             "split it, or give another --plane."
         )
     return slices.pop()
@@ -126,16 +171,33 @@ def parse_prompts(document: object, where: str = "prompts") -> PromptSet:
     assert isinstance(document, dict)  # the schema says so
     plane = document.get("plane")
     segments = tuple(
-        SegmentPrompts(entry["label"], tuple(_prompt(item) for item in entry["prompts"]))
+        SegmentPrompts(entry["label"], tuple(parse_prompt(item) for item in entry["prompts"]))
         for entry in document["segments"]
     )
     return PromptSet(segments, Plane(plane) if plane else None)
 
 
-def _prompt(item: dict[str, Any]) -> Prompt:
-    if item["type"] == "click":
+def parse_prompt(item: dict[str, Any]) -> Prompt:
+    """One decoded entry; the schema has checked its form."""
+    kind, positive = item["type"], item.get("positive", True)
+    if kind == "click":
         k, j, i = item["index"]
-        return Click((int(k), int(j), int(i)), item.get("positive", True))
-    points: Sequence[Sequence[float]] = item["points"]
-    strokes = tuple((float(k), float(j), float(i)) for k, j, i in points)
-    return Scribble(strokes, item.get("positive", True), float(item.get("width_mm", 3.0)))
+        return Click((int(k), int(j), int(i)), positive)
+    given: Sequence[Sequence[float]] = item["points"]
+    points = tuple((float(k), float(j), float(i)) for k, j, i in given)
+    if kind == "scribble":
+        return Scribble(points, positive, float(item.get("width_mm", 3.0)))
+    if kind == "lasso":
+        return Lasso(points)
+    return Box(*points) if kind == "box" else Line(*points)
+
+
+def to_document(prompt: Prompt) -> dict[str, Any]:
+    """One prompt as it stands in a prompts file or a journal; :func:`parse_prompt` is the inverse."""
+    kind = type(prompt).__name__.lower()
+    if isinstance(prompt, Click):
+        return {"type": kind, "index": list(prompt.index), "positive": prompt.positive}
+    document: dict[str, Any] = {"type": kind, "points": [list(point) for point in prompt.points]}
+    if isinstance(prompt, Scribble):
+        document |= {"positive": prompt.positive, "width_mm": prompt.width_mm}
+    return document

@@ -19,7 +19,7 @@ import numpy as np
 
 from edgeflow_med import __version__
 from edgeflow_med.measurements import Diameters, longest_diameters, slice_diameters, volume_ml
-from edgeflow_med.prompts import Click, Prompt
+from edgeflow_med.prompts import to_document
 from edgeflow_med.propagation import SliceStep
 from edgeflow_med.session import SegmentState, Session
 from edgeflow_med.volume import Volume
@@ -97,7 +97,7 @@ def describe_segment(session: Session, state: SegmentState, steps: Sequence[Slic
 def prompts_document(session: Session) -> dict[str, Any]:
     """The session's prompts in the form of a prompts file; segments without prompts are left out."""
     segments = [
-        {"label": state.label, "prompts": [_describe_prompt(p) for given in state.prompts.values() for p in given]}
+        {"label": state.label, "prompts": [to_document(p) for given in state.prompts.values() for p in given]}
         for state in session.segments
         if state.prompts
     ]
@@ -148,17 +148,6 @@ def _describe_diameters(found: Diameters | None) -> dict[str, Any] | None:
         "perpendicular_mm": round(found.perpendicular_mm, 2),
         "longest_ends": [list(end) for end in found.longest_ends],
         "perpendicular_ends": [list(end) for end in found.perpendicular_ends],
-    }
-
-
-def _describe_prompt(prompt: Prompt) -> dict[str, Any]:
-    if isinstance(prompt, Click):
-        return {"type": "click", "index": list(prompt.index), "positive": prompt.positive}
-    return {
-        "type": "scribble",
-        "points": [list(point) for point in prompt.points],
-        "positive": prompt.positive,
-        "width_mm": prompt.width_mm,
     }
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from edgeflow_med.predictors.base import Prediction, SliceRequest
-from edgeflow_med.predictors.zoom import Square, ZoomPolicy, ZoomPredictor
+from edgeflow_med.predictors.zoom import Square, SquareAnswer, ZoomPolicy, ZoomPredictor
 
 BRIGHT = 0.5
 
@@ -33,7 +33,7 @@ class RegionGrower(ZoomPredictor):
         self.requests += 1
         return super().predict(request)
 
-    def infer(self, image: Square, previous: Square, guidance: Square) -> tuple[Square, Square]:
+    def infer(self, image: Square, previous: Square, guidance: Square) -> SquareAnswer:
         self.squares.append((image, previous, guidance))
         seeds = guidance[0] > 0
         if not seeds.any():
@@ -43,7 +43,7 @@ class RegionGrower(ZoomPredictor):
         mask = np.isin(regions, touched[touched > 0]) & ~(guidance[1] > 0)
         contrast = abs(np.median(image[mask]) - np.median(image[~mask])) if 0 < mask.mean() < 1 else 0.0
         outline = ndimage.binary_dilation(mask) & ~ndimage.binary_erosion(mask, border_value=1)
-        return np.where(mask, 0.97, 0.001).astype(np.float32), (outline * contrast).astype(np.float32)
+        return SquareAnswer(np.where(mask, 0.97, 0.001).astype(np.float32), (outline * contrast).astype(np.float32))
 
 
 def disk(shape: tuple[int, int], centre: tuple[float, float], radius: float) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ def count(module: nn.Module) -> int:
 @pytest.fixture(scope="module")
 def network() -> EdgeFlow:
     torch.manual_seed(0)
-    return EdgeFlow().eval()
+    return EdgeFlow(EdgeFlowConfig(quality_head=True)).eval()
 
 
 def inputs(network: EdgeFlow, batch: int, height: int, width: int, seed: int = 1) -> tuple[Tensor, Tensor]:
@@ -33,7 +33,8 @@ def test_the_published_network_has_the_published_number_of_parameters() -> None:
     assert round((count(network) - fusion - count(network.edge) - count(network.fine)) / 1e6, 2) == 10.03
 
 
-def test_another_prompt_channel_costs_only_its_own_weights(network: EdgeFlow) -> None:
+def test_another_prompt_channel_costs_only_its_own_weights() -> None:
+    network = EdgeFlow()
     one_more = 16 + 3 * 32 * 9  # of the interaction branch's 1 x 1, and of FineNet's three 3 x 3 convolutions
     assert count(network) == 11_307_943 + one_more
 
@@ -61,9 +62,26 @@ def test_prompt_channels(config: EdgeFlowConfig, channels: int) -> None:
 def test_every_answer_has_the_size_of_the_input(network: EdgeFlow, size: tuple[int, int]) -> None:
     with torch.inference_mode():
         output = network(*inputs(network, 2, *size))
-    for logits in output:
+    for logits in (output.mask, output.edge, output.auxiliary, output.coarse):
         assert logits.shape == (2, 1, *size)
         assert torch.isfinite(logits).all()
+
+
+def test_the_quality_head_listens_and_changes_nothing(network: EdgeFlow) -> None:
+    without = EdgeFlow().eval()
+    _, extra = without.load_state_dict(network.state_dict(), strict=False)
+    assert extra
+    assert all(name.startswith("quality.") for name in extra)
+    given = inputs(network, 2, 48, 64)
+    plain, judged = without(*given), network(*given)
+    assert plain.quality is None
+    assert judged.quality is not None
+    assert judged.quality.shape == (2, 1)
+    torch.testing.assert_close(judged.mask, plain.mask)
+    judged.quality.sum().backward()
+    touched = {name.split(".")[0] for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
+    network.zero_grad()
+    assert touched == {"quality"}
 
 
 def test_the_published_network_runs() -> None:

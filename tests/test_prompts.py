@@ -14,7 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeflow_med.errors import PromptError
-from edgeflow_med.prompts import Click, Scribble, check_prompt, parse_prompts, read_prompts, schema
+from edgeflow_med.prompts import (
+    Box,
+    Click,
+    Lasso,
+    Line,
+    Scribble,
+    check_prompt,
+    parse_prompts,
+    read_prompts,
+    schema,
+    to_document,
+)
 from edgeflow_med.volume import Plane, Volume
 
 VOLUME = Volume(np.zeros((8, 9, 10), np.uint8), np.eye(4))
@@ -28,6 +39,9 @@ GOOD: dict[str, Any] = {
                 {"type": "click", "index": [1, 2, 3]},
                 {"type": "click", "index": [1, 2, 4], "positive": False},
                 {"type": "scribble", "points": [[1, 2, 3], [1, 2.5, 3]], "positive": False, "width_mm": 2},
+                {"type": "box", "points": [[1, 2, 3], [4, 2, 8]]},
+                {"type": "lasso", "points": [[1, 2, 3], [4, 2, 8], [5, 2, 1.5]]},
+                {"type": "line", "points": [[1, 2, 3], [4, 2, 8]]},
             ],
         }
     ],
@@ -56,7 +70,32 @@ def test_a_good_document_is_read_in_order() -> None:
         Click((1, 2, 3)),
         Click((1, 2, 4), positive=False),
         Scribble(((1, 2, 3), (1, 2.5, 3)), positive=False, width_mm=2),
+        Box((1, 2, 3), (4, 2, 8)),
+        Lasso(((1, 2, 3), (4, 2, 8), (5, 2, 1.5))),
+        Line((1, 2, 3), (4, 2, 8)),
     )
+
+
+def test_a_prompt_is_written_as_it_is_read() -> None:
+    (segment,) = parse_prompts(GOOD).segments
+    document = copy.deepcopy(GOOD)
+    document["segments"][0]["prompts"] = [to_document(prompt) for prompt in segment.prompts]
+    assert parse_prompts(document).segments == (segment,)
+
+
+def test_a_line_without_length_and_a_lasso_without_area_are_refused() -> None:
+    with pytest.raises(PromptError, match="two different ends"):
+        Line((1, 2, 3), (1, 2, 3))
+    with pytest.raises(PromptError, match="at least three points, got 2"):
+        Lasso(((1, 2, 3), (1, 2, 5)))
+
+
+def test_a_box_must_stay_on_one_slice() -> None:
+    assert check_prompt(Box((3, 1, 1), (3, 5, 6)), VOLUME, 0) == 3
+    with pytest.raises(PromptError, match="A box must stay on one slice"):
+        check_prompt(Box((3, 1, 1), (4, 5, 6)), VOLUME, 0)
+    with pytest.raises(PromptError, match=r"Box point .* lies outside"):
+        check_prompt(Box((3, 1, 1), (3, 5, 60)), VOLUME, 0)
 
 
 def test_the_plane_may_be_left_out() -> None:

@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Stroke:
-    """A click or scribble on the slice, in pixels (row, column), pixel centres at integers.
+    """A click, a scribble or the outline of a region on the slice, in pixels (row, column), centres at integers.
 
     Attributes:
         points: ``(P, 2)`` rows and columns; one point for a click.
         positive: Belongs to the segment, or not.
         width: Width in pixels of the slice's finer axis; 0 for a click.
+        closed: The points go round a region that holds the whole segment (box, lasso); the last joins the first.
     """
 
     points: tuple[tuple[float, float], ...]
     positive: bool = True
     width: float = 0.0
+    closed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,7 @@ class SliceRequest:
         strokes: All clicks and scribbles of this segment on this slice so far, oldest first.
         previous: The last answer on this slice, or during propagation the neighbouring slice's; None at the start.
         propagated: ``previous`` belongs to a neighbouring slice, not to this one.
+        excluded: ``(H, W)`` bool, pixels that belong to other segments: evidence against, and background in the answer.
     """
 
     image: NDArray[np.float32]
@@ -65,6 +68,7 @@ class SliceRequest:
     strokes: tuple[Stroke, ...] = ()
     previous: Prediction | None = None
     propagated: bool = False
+    excluded: NDArray[np.bool_] | None = None
 
 
 @runtime_checkable

@@ -12,10 +12,12 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.draw import polygon2mask
 
 from edgeflow_med.predictors.base import Stroke
 
 CLICK_RADIUS = 5
+OUTLINE_RADIUS = 2.0
 MIN_STROKE_RADIUS, MAX_STROKE_RADIUS = 2.0, 8.0
 
 
@@ -109,17 +111,29 @@ class Crop:
 def draw_prompts(strokes: Iterable[Stroke], crop: Crop) -> NDArray[np.float32]:
     """Strokes -> ``(2, size, size)`` float32 guidance: positive, negative.
 
-    A click is a disk of radius 5 network pixels, as published; a scribble is a stroke of its own width.
+    A click is a disk of radius 5 network pixels, as published; a scribble is a stroke of its own width. The outline of
+    a region is negative: what is wanted lies inside it.
     """
     guidance = np.zeros((2, crop.size, crop.size), np.float32)
     for stroke in strokes:
-        radius = float(CLICK_RADIUS)
-        if stroke.width > 0:
-            radius = float(np.clip(stroke.width / 2 / min(crop.step), MIN_STROKE_RADIUS, MAX_STROKE_RADIUS))
         points = [crop.to_patch(point) for point in stroke.points]
+        radius = float(CLICK_RADIUS)
+        if stroke.closed:
+            points, radius = [*points, points[0]], OUTLINE_RADIUS
+        elif stroke.width > 0:
+            radius = float(np.clip(stroke.width / 2 / min(crop.step), MIN_STROKE_RADIUS, MAX_STROKE_RADIUS))
         for centre in densify(points):
-            stamp(guidance[0 if stroke.positive else 1], centre, radius)
+            stamp(guidance[0 if stroke.positive and not stroke.closed else 1], centre, radius)
     return guidance
+
+
+def fill_regions(strokes: Iterable[Stroke], crop: Crop) -> NDArray[np.float32]:
+    """The inside of all closed strokes, ``(size, size)`` float32: a first guess of the mask."""
+    filled = np.zeros((crop.size, crop.size), bool)
+    for stroke in strokes:
+        if stroke.closed:
+            filled |= polygon2mask(filled.shape, [crop.to_patch(point) for point in stroke.points])
+    return filled.astype(np.float32)
 
 
 def densify(points: list[tuple[float, float]]) -> Iterable[tuple[float, float]]:

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.draw import polygon2mask
 
 from edgeflow_med.predictors.base import Stroke
 from edgeflow_med.predictors.crop import densify
 
 MARGIN = 0.5  # logit at a corrected pixel: probability 0.62 or 0.38
 REACH = 3.0  # pixels (of the finer axis) over which a correction fades
+SLACK = 0.1  # share of a region's size by which the answer may leave it: boxes are drawn by hand
 LIKENESS = 0.08  # difference in windowed intensity over which it fades
 
 
@@ -31,6 +33,7 @@ def obey(
 
     Where it already agrees nothing changes. Elsewhere the logit is moved to the right side at the pixel, and around it
     as far as the image looks alike (a bilateral weight), so that the correction is a small patch and not a lone pixel.
+    Outside the region of a closed stroke, a little enlarged, the answer is background.
 
     Args:
         probability: ``(H, W)`` in [0, 1].
@@ -41,9 +44,15 @@ def obey(
     Returns:
         A corrected copy.
     """
-    strokes = list(strokes)
-    lines = [(voxels(stroke, (image.shape[0], image.shape[1])), stroke.positive) for stroke in strokes]
+    shape = (image.shape[0], image.shape[1])
     result = probability.copy()
+    lines: list[tuple[list[tuple[int, int]], bool]] = []
+    for stroke in strokes:
+        if stroke.closed:
+            outside = ~enlarged(stroke, shape)
+            result[outside] = np.minimum(result[outside], _sigmoid(-MARGIN))
+        else:
+            lines.append((voxels(stroke, shape), stroke.positive))
     for line, positive in lines:
         for pixel in line:
             if (result[pixel] >= 0.5) != positive:
@@ -53,6 +62,14 @@ def obey(
             if (result[pixel] >= 0.5) != positive:
                 result[pixel] = _sigmoid(MARGIN if positive else -MARGIN)
     return result
+
+
+def enlarged(stroke: Stroke, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels inside a closed stroke that is stretched about its middle, by at least a pixel on each side."""
+    points = np.asarray(stroke.points, np.float64)
+    middle = (points.min(0) + points.max(0)) / 2
+    half = np.maximum(np.ptp(points, axis=0) / 2, 0.5)
+    return polygon2mask(shape, middle + (points - middle) * (1 + np.maximum(SLACK, 1 / half)))
 
 
 def _move(

@@ -7,7 +7,7 @@ import torch
 
 from edgeflow_med.errors import ModelError, UsageError
 from edgeflow_med.network import EdgeFlow, join_prompts, normalise
-from edgeflow_med.predictors.zoom import Square, ZoomPolicy, ZoomPredictor
+from edgeflow_med.predictors.zoom import Square, SquareAnswer, ZoomPolicy, ZoomPredictor
 from edgeflow_med.weights import Bundle, load_network
 
 
@@ -65,7 +65,7 @@ class TorchPredictor(ZoomPredictor):
         return f"cpu ({torch.get_num_threads()} threads)"
 
     @torch.inference_mode()
-    def infer(self, image: Square, previous: Square, guidance: Square) -> tuple[Square, Square]:
+    def infer(self, image: Square, previous: Square, guidance: Square) -> SquareAnswer:
         """See :meth:`ZoomPredictor.infer`."""
 
         def batch(array: Square) -> torch.Tensor:
@@ -76,4 +76,5 @@ class TorchPredictor(ZoomPredictor):
         inputs = normalise(batch(image)).to(memory_format=torch.channels_last)
         output = self.network(inputs, prompts)
         mask, edge = torch.sigmoid(torch.cat([output.mask, output.edge])).float().cpu().numpy()[:, 0]
-        return mask, edge
+        quality = None if output.quality is None else float(torch.sigmoid(output.quality.float()))
+        return SquareAnswer(mask, edge, quality)

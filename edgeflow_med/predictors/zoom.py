@@ -8,16 +8,32 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from edgeflow_med.predictors.base import Prediction, SliceRequest
-from edgeflow_med.predictors.crop import Crop, draw_prompts
-from edgeflow_med.predictors.obey import obey
+from edgeflow_med.predictors.crop import Crop, draw_prompts, fill_regions
+from edgeflow_med.predictors.obey import MARGIN, obey
 
 Square = NDArray[np.float32]
+EXCLUDED = 1 / (1 + float(np.exp(MARGIN)))  # most that a pixel of another segment may get
+
+
+class SquareAnswer(NamedTuple):
+    """What a backend says about one square.
+
+    Attributes:
+        probability: Of the mask, ``(S, S)`` in [0, 1].
+        edge: Of the outline, ``(S, S)`` in [0, 1].
+        quality: IoU that the network expects of its mask; None if it has no opinion.
+    """
+
+    probability: Square
+    edge: Square
+    quality: float | None = None
 
 
 @dataclass(frozen=True)
@@ -46,45 +62,54 @@ class ZoomPredictor(ABC):
         self.policy = policy or ZoomPolicy()
 
     @abstractmethod
-    def infer(self, image: Square, previous: Square, guidance: Square) -> tuple[Square, Square]:
+    def infer(self, image: Square, previous: Square, guidance: Square) -> SquareAnswer:
         """Answer one square.
 
         Args:
             image: ``(S, S)`` in [0, 1].
             previous: ``(2, S, S)`` mask and edge probability of the last answer, or zeros.
             guidance: ``(2, S, S)`` positive and negative prompts.
-
-        Returns:
-            Probability of mask and of edge, each ``(S, S)`` in [0, 1].
         """
 
     def predict(self, request: SliceRequest) -> Prediction:
         """Answer one request; see :class:`edgeflow_med.predictors.base.Predictor`."""
         crop = self._first_crop(request)
-        probability, edge = self._answer(request, crop)
+        probability, edge, quality = self._answer(request, crop)
         for _ in range(2):  # once to fit the object, once more if it still runs out of the crop
             better = self._better_crop(request, crop, probability)
             if better is None:
                 break
             crop = better
-            probability, edge = self._answer(request, crop)
+            probability, edge, quality = self._answer(request, crop)
         obeyed = obey(probability, request.image, request.spacing, request.strokes)
-        return Prediction(obeyed, edge, expected_iou(obeyed))
+        if request.excluded is not None:
+            obeyed[request.excluded] = np.minimum(obeyed[request.excluded], EXCLUDED)
+        return Prediction(obeyed, edge, expected_iou(obeyed) if quality is None else quality)
 
-    def _answer(self, request: SliceRequest, crop: Crop) -> tuple[Square, Square]:
+    def _answer(self, request: SliceRequest, crop: Crop) -> SquareAnswer:
         previous = np.zeros((2, crop.size, crop.size), np.float32)
         if request.previous is not None:
             previous[0] = crop.extract(request.previous.probability)
             previous[1] = crop.extract(request.previous.edge)
+        else:
+            previous[0] = fill_regions(request.strokes, crop)
         guidance = draw_prompts(request.strokes, crop)
-        probability, edge = self.infer(crop.extract(request.image), previous, guidance)
+        if request.excluded is not None:
+            exclude(guidance, crop.extract(request.excluded) >= 0.5)
+        probability, edge, quality = self.infer(crop.extract(request.image), previous, guidance)
         empty = np.zeros(request.image.shape, np.float32)
-        return crop.paste(probability, empty), crop.paste(widen(edge, crop), empty)
+        return SquareAnswer(crop.paste(probability, empty), crop.paste(widen(edge, crop), empty), quality)
 
     def _first_crop(self, request: SliceRequest) -> Crop:
         known = request.previous.mask if request.previous is not None else None
         if known is not None and known.any():
             return self._crop_about(request, known)
+        regions = np.array([p for s in request.strokes if s.closed for p in s.points]).reshape(-1, 2)
+        if len(regions):  # drawn round the object, so its size is known
+            low, high = regions.min(0), regions.max(0)
+            extent = (high - low) * request.spacing / min(request.spacing)
+            middle = (low + high) / 2
+            return self._crop(request, (middle[0], middle[1]), float(extent.max()) * self.policy.expansion)
         points = np.array([p for s in request.strokes for p in s.points]).reshape(-1, 2)
         if len(points) == 0:
             points = np.array(request.image.shape)[None] / 2
@@ -130,6 +155,11 @@ class ZoomPredictor(ABC):
         whole = max(height * request.spacing[0], width * request.spacing[1]) / min(request.spacing)
         side = float(np.clip(side, self.policy.smallest_side, max(whole, self.policy.smallest_side)))
         return Crop.around(centre, side, self.policy.size, (height, width), request.spacing)
+
+
+def exclude(guidance: Square, others: NDArray[np.bool_]) -> None:
+    """Draw other segments ``(S, S)`` as negative guidance, in place; not up to their outline, and not over a prompt."""
+    guidance[1][ndimage.binary_erosion(others, iterations=3) & (guidance[0] == 0)] = 1.0
 
 
 def widen(edge: Square, crop: Crop) -> Square:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from edgeflow_med.errors import ModelError
 from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, EdgeFlowOutput, join_prompts, normalise
 from edgeflow_med.predictors.crop import CLICK_RADIUS, stamp
 from edgeflow_med.training.cases import Case, is_validation, read_cases
@@ -42,6 +43,7 @@ class TrainConfig:
         learning_rate: For new modules; the pretrained trunk gets ``trunk_factor`` of it.
         rounds: Most extra robot clicks before the step that is learnt from.
         edge_weight: Weight of the edge loss against 1 for the mask.
+        quality_weight: Weight of the loss of the quality head, where the network has one.
     """
 
     datasets: tuple[str, ...]
@@ -53,6 +55,7 @@ class TrainConfig:
     trunk_factor: float = 0.3
     rounds: int = 3
     edge_weight: float = 0.5
+    quality_weight: float = 0.2
     seed: int = 1
     workers: int = 1
     device: str = "auto"
@@ -90,10 +93,10 @@ def add_robot_clicks(guidance: Tensor, probability: Tensor, target: Tensor, rng:
 
 
 class Losses:
-    """Dice and cross entropy on mask, coarse mask and edge; cross entropy on the auxiliary head."""
+    """Dice and cross entropy on mask, coarse mask and edge; cross entropy on the auxiliary head and on the quality."""
 
-    def __init__(self, edge_weight: float) -> None:
-        self.edge_weight = edge_weight
+    def __init__(self, edge_weight: float, quality_weight: float) -> None:
+        self.edge_weight, self.quality_weight = edge_weight, quality_weight
         self.region = DiceCELoss(sigmoid=True, batch=False, smooth_nr=1.0, smooth_dr=1.0)
         self.thin = DiceCELoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0, weight=torch.tensor([4.0]))
 
@@ -106,8 +109,20 @@ class Losses:
             "auxiliary": 0.4 * F.binary_cross_entropy_with_logits(output.auxiliary.float(), target),
             "edge": self.edge_weight * self.thin(output.edge.float(), edge),
         }
+        if output.quality is not None:
+            reached = overlap(output.mask, target)[:, None]
+            loss = F.binary_cross_entropy_with_logits(output.quality.float(), reached)
+            parts["quality"] = self.quality_weight * loss
         parts["total"] = torch.stack(list(parts.values())).sum()
         return parts
+
+
+@torch.no_grad()
+def overlap(logits: Tensor, target: Tensor) -> Tensor:
+    """IoU of masks ``(N, 1, H, W)`` with their targets, ``(N,)``; 1 where both are empty."""
+    guess, truth = logits >= 0, target >= 0.5
+    both, either = (guess & truth).sum((1, 2, 3)), (guess | truth).sum((1, 2, 3))
+    return (both + 1e-6) / (either + 1e-6)
 
 
 class Trainer:
@@ -131,7 +146,7 @@ class Trainer:
         groups = [{"params": new, "lr": rate}, {"params": old, "lr": rate * config.trunk_factor}]
         self.optimiser = torch.optim.AdamW(groups, weight_decay=1e-4, betas=(0.9, 0.999))
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
-        self.losses = Losses(config.edge_weight)
+        self.losses = Losses(config.edge_weight, config.quality_weight)
         self.step, self.seconds = 0, 0.0
         self.rng = np.random.default_rng(config.seed)
         checkpoint = folder / "checkpoint.pt"
@@ -197,10 +212,12 @@ class Trainer:
         self.step += 1
         self._average()
         values = {k: float(v.detach()) for k, v in parts.items()}
-        guess = output.mask.detach() >= 0
-        truth = target >= 0.5
-        both, either = (guess & truth).sum((1, 2, 3)), (guess | truth).sum((1, 2, 3))
-        values["iou"] = float(((both + 1e-6) / (either + 1e-6)).mean())
+        reached = overlap(output.mask, target)
+        values["iou"] = float(reached.mean())
+        if output.quality is not None:
+            values["quality_error"] = float(
+                (torch.sigmoid(output.quality.detach().float())[:, 0] - reached).abs().mean()
+            )
         return values
 
     def _round_shares(self) -> list[float]:
@@ -262,20 +279,42 @@ def boundary_batch(target: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[
 
 
 def load_into(network: EdgeFlow, path: Path) -> None:
-    """Copy weights from a ``.safetensors`` file or a checkpoint (its running average) into a network."""
+    """Copy weights from a ``.safetensors`` file or a checkpoint (its running average) into a network.
+
+    A quality head that the weights lack keeps its start: it listens to the rest and changes nothing.
+
+    Raises:
+        ModelError: The weights do not fit the network.
+    """
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
-        network.load_state_dict(load_file(path))
+        state = load_file(path)
     else:
-        network.load_state_dict(read_checkpoint(path)["average"])
+        state = read_checkpoint(path)["average"]
+    try:
+        missing, unknown = network.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise ModelError(
+            f"The weights in {path} do not fit the network: {str(error).splitlines()[-1].strip()}"
+        ) from None
+    missing = [name for name in missing if not name.startswith("quality.")]
+    if missing or unknown:
+        name = [*missing, *unknown][0]
+        raise ModelError(f"The weights in {path} do not fit the network ({name}); give the config they were made with.")
 
 
 def gather_cases(config: TrainConfig) -> tuple[list[Case], list[Case]]:
-    """All cases of a run, split into training and validation."""
+    """All cases of a run, split into training and validation; the only case of a data set is for training."""
     pseudo = Path(config.pseudo) if config.pseudo else None
-    cases = [case for folder in config.datasets for case in read_cases(Path(folder), pseudo)]
-    return [c for c in cases if not is_validation(c.name)], [c for c in cases if is_validation(c.name)]
+    training: list[Case] = []
+    validation: list[Case] = []
+    for folder in config.datasets:
+        cases = read_cases(Path(folder), pseudo)
+        kept = [c for c in cases if len(cases) > 1 and is_validation(c.name)]
+        validation.extend(kept)
+        training.extend(c for c in cases if c not in kept)
+    return training, validation
 
 
 def run(config: TrainConfig, folder: Path, threads: int | None = None) -> None:

@@ -23,10 +23,14 @@ from monai.transforms import (
 )
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import ConvexHull
+from skimage.measure import find_contours
 from torch.utils.data import Dataset
 
 from edgeflow_med.predictors.base import Stroke
-from edgeflow_med.predictors.crop import Crop, draw_prompts
+from edgeflow_med.predictors.crop import Crop, draw_prompts, fill_regions
+from edgeflow_med.predictors.strokes import box_stroke, line_stroke
+from edgeflow_med.predictors.zoom import exclude
 from edgeflow_med.training.cases import Case
 from edgeflow_med.windows import CT_PRESETS, automatic_window
 
@@ -47,6 +51,9 @@ class SampleConfig:
         silent_share: Of the corrections, those without any prompt: the image alone tells what is wrong.
         pseudo_share: Samples of a case with class-free objects that use one.
         scribble_share: First prompts that are scribbles.
+        region_share: First prompts on an empty slice that are a box or a lasso.
+        line_share: First prompts on an empty slice that are a measured line.
+        excluded_share: Samples that know of other labelled structures on the slice.
         extent: Smallest and largest ratio of the target's extent to the crop's side.
         weights: Relative weight of data sets that should not count 1.
     """
@@ -58,6 +65,9 @@ class SampleConfig:
     silent_share: float = 0.4
     pseudo_share: float = 0.25
     scribble_share: float = 0.2
+    region_share: float = 0.12
+    line_share: float = 0.06
+    excluded_share: float = 0.2
     extent: tuple[float, float] = (0.12, 0.85)
     weights: dict[str, float] = field(default_factory=dict)
 
@@ -132,11 +142,17 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
         if not alone or rng.random() < 0.1:
             strokes = first_prompts(wanted, previous[0] >= 0.5, self.config, rng)
         identity = Crop((-0.5, -0.5), (1.0, 1.0), self.config.size, wanted.shape)
+        if not previous.any():
+            previous[0] = fill_regions(strokes, identity)
+        guidance = draw_prompts(strokes, identity)
+        if rng.random() < self.config.excluded_share:
+            others = (np.take(case.labels, scene.number, axis) > 0) & ~target
+            exclude(guidance, orient(crop.extract(others) >= 0.5, turn) & ~wanted)
         return {
             "image": torch.from_numpy(np.ascontiguousarray(patch, np.float32)),
             "target": torch.from_numpy(wanted[None].astype(np.float32)),
             "previous": torch.from_numpy(previous),
-            "guidance": torch.from_numpy(draw_prompts(strokes, identity)),
+            "guidance": torch.from_numpy(guidance),
         }
 
 
@@ -272,6 +288,11 @@ def state_of(mask: Mask, rng: np.random.Generator) -> NDArray[np.float32]:
 def first_prompts(wanted: Mask, current: Mask, config: SampleConfig, rng: np.random.Generator) -> list[Stroke]:
     """What a reader would give first: on an empty slice inside the target, else where the mask is wrong."""
     if wanted.any() and not current.any():
+        kind = rng.random()
+        if kind < config.region_share:
+            return [draw_box(wanted, rng) if rng.random() < 0.5 else draw_lasso(wanted, rng)]
+        if kind < config.region_share + config.line_share:
+            return [draw_line(wanted, rng)]
         region = wanted
         positive = True
     else:
@@ -288,6 +309,37 @@ def first_prompts(wanted: Mask, current: Mask, config: SampleConfig, rng: np.ran
         if outside.any():
             strokes.append(Stroke((draw_point(outside, rng),), positive=False))
     return strokes
+
+
+def draw_box(wanted: Mask, rng: np.random.Generator) -> Stroke:
+    """The bounding box, each side off by about 5 % of its length."""
+    rows, columns = np.flatnonzero(wanted.any(1)), np.flatnonzero(wanted.any(0))
+    height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    top, bottom = rows[[0, -1]] + rng.normal(0, 0.05 * height, 2)
+    left, right = columns[[0, -1]] + rng.normal(0, 0.05 * width, 2)
+    return box_stroke((float(top), float(left)), (float(bottom), float(right)))
+
+
+def draw_lasso(wanted: Mask, rng: np.random.Generator) -> Stroke:
+    """A bent line round the object, at a few per cent of its size from the outline."""
+    extent = float(np.sqrt(wanted.sum()))
+    outside = np.pad(corrupt(wanted, rng, mild=True) | wanted, 1)
+    distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(~outside), 0.03 * extent + 0.5)
+    contours = find_contours(np.pad(distance, 1, constant_values=1e3), rng.uniform(0.5, 1 + 0.08 * extent))
+    longest = max(contours, key=len)[:: max(1, round(extent / 15))] - 2
+    return Stroke(tuple((float(r), float(c)) for r, c in longest), closed=True)
+
+
+def draw_line(wanted: Mask, rng: np.random.Generator) -> Stroke:
+    """The longest diameter of the largest piece, its ends off by a few per cent of its length."""
+    pieces, _ = ndimage.label(wanted)
+    points = np.argwhere(pieces == np.bincount(pieces[pieces > 0]).argmax()).astype(np.float64)
+    if np.linalg.matrix_rank(points - points[0]) == 2:
+        points = points[ConvexHull(points).vertices]
+    gaps = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    ends = points[list(np.unravel_index(int(gaps.argmax()), gaps.shape))]
+    (r0, c0), (r1, c1) = ends + rng.normal(0, 0.03 * gaps.max(), (2, 2))
+    return line_stroke((r0, c0), (r1, c1))
 
 
 def draw_point(region: Mask, rng: np.random.Generator) -> tuple[float, float]:

@@ -20,6 +20,7 @@ from edgeflow_med.training.loop import (
     boundary_batch,
     gather_cases,
     load_into,
+    overlap,
     read_checkpoint,
     run,
 )
@@ -159,7 +160,7 @@ def test_losses_are_least_for_the_truth() -> None:
     mask = tensor(disk((SIZE, SIZE), (15, 16), 12))
     edge = torch.from_numpy(boundary_batch(mask.numpy()))
     truth = EdgeFlowOutput(*(20 * (part - 0.5) for part in (mask, edge, mask, mask)))
-    losses = Losses(edge_weight=0.5)
+    losses = Losses(edge_weight=0.5, quality_weight=0.2)
     right = losses(truth, mask, edge)
     assert set(right) == {"mask", "coarse", "auxiliary", "edge", "total"}
     assert right["total"].item() == pytest.approx(sum(float(v) for k, v in right.items() if k != "total"), rel=1e-5)
@@ -169,9 +170,25 @@ def test_losses_are_least_for_the_truth() -> None:
         parts = losses(wrong, mask, edge)
         assert parts[name] > 0.4
         assert parts["total"] - parts[name] < 0.05
-    assert Losses(1.0)(truth._replace(edge=-truth.edge), mask, edge)["edge"] == pytest.approx(
+    assert Losses(1.0, 0.2)(truth._replace(edge=-truth.edge), mask, edge)["edge"] == pytest.approx(
         2 * float(losses(truth._replace(edge=-truth.edge), mask, edge)["edge"])
     )
+
+
+def test_the_quality_is_right_when_it_is_the_overlap() -> None:
+    truth = tensor(disk((SIZE, SIZE), (15, 16), 12))
+    half = truth * (torch.arange(SIZE)[:, None] < 15)
+    reached = overlap(20 * (half - 0.5), truth)
+    assert reached.tolist() == pytest.approx([float(half.sum() / truth.sum())])
+    empty = torch.full_like(truth, -1.0)
+    assert overlap(empty, torch.zeros_like(truth)).tolist() == [1.0]
+    losses, edge = Losses(0.5, 0.2), torch.from_numpy(boundary_batch(truth.numpy()))
+    answers = [EdgeFlowOutput(*(half,) * 4, torch.logit(reached + shift)[:, None]) for shift in (-0.2, 0.0, 0.2)]
+    low, right, high = (
+        float(losses(answer._replace(mask=20 * (half - 0.5)), truth, edge)["quality"]) for answer in answers
+    )
+    assert right < low
+    assert right < high
 
 
 def test_outlines_of_a_batch() -> None:

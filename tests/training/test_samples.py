@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from edgeflow_med.predictors.base import Stroke
+from edgeflow_med.predictors.crop import Crop, fill_regions
 from edgeflow_med.training.cases import Case, read_cases
 from edgeflow_med.training.samples import (
     SampleConfig,
     Samples,
     boundary,
     corrupt,
+    draw_box,
+    draw_lasso,
+    draw_line,
     draw_point,
     draw_scribble,
     first_prompts,
@@ -203,3 +207,27 @@ def test_windows_vary_and_stay_in_range(cases: list[Case], hounsfield: bool) -> 
     eight_bit = replace(one, image=np.zeros(one.image.shape, np.uint8), hounsfield=False)
     full = window_slice(eight_bit, np.array([[0, 128, 255]], np.uint8), np.random.default_rng(0))
     assert full[0, 1] == pytest.approx(0.5, abs=0.2)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_boxes_and_lassos_go_round_the_object_and_lines_across_it(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, columns = np.ogrid[:64, :64]
+    truth = ((rows - 30) / 10) ** 2 + ((columns - 34) / 22) ** 2 <= 1
+    identity = Crop((-0.5, -0.5), (1.0, 1.0), 64, (64, 64))
+    box, lasso, line = draw_box(truth, rng), draw_lasso(truth, rng), draw_line(truth, rng)
+    for region, least in ((box, 0.6), (lasso, 0.55)):
+        inside = fill_regions([region], identity) > 0
+        assert (inside & truth).sum() / truth.sum() > 0.85
+        assert (truth & inside).sum() / inside.sum() > least
+    (r0, c0), (r1, c1) = line.points
+    assert abs(r0 - r1) < 6
+    assert 30 < abs(c0 - c1) < 44  # 84 % of the longest diameter, the ends off by a little
+
+
+def test_tiny_objects_can_be_drawn_round() -> None:
+    truth = np.zeros((48, 48), bool)
+    truth[20, 20:22] = True
+    rng = np.random.default_rng(0)
+    for draw in (draw_box, draw_lasso, draw_line):
+        assert len(draw(truth, rng).points) >= 2
