@@ -11,6 +11,7 @@ from edgeflow_med.cli.demo import demo
 from edgeflow_med.cli.doctor import doctor
 from edgeflow_med.cli.evaluate import evaluate
 from edgeflow_med.cli.info import info
+from edgeflow_med.cli.pacs import app as pacs
 from edgeflow_med.cli.segment import segment
 from edgeflow_med.cli.train import train
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 for command in (segment, info, demo, doctor, evaluate, train):
     app.command()(command)
+app.add_typer(pacs, name="pacs")
 
 
 def _version(asked: bool) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,22 +150,27 @@ class DicomWeb:
             raise WriteError(f"Cannot write {place}: {error.strerror or error}.") from None
         return place
 
-    def store(self, path: Path) -> bool:
-        """Store a DICOM file, and read it back to compare it value for value.
+    def store(self, paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
+        """Store DICOM files one by one, and read each back to compare it value for value.
 
-        Returns:
-            False if the server had it already, and the same.
+        Yields:
+            Each path as it is done, and False if the server had it already, and the same.
 
         Raises:
-            ReadError: The file is not whole DICOM, or the server cannot be asked.
-            WriteError: The server refused it, has another one under its UID, or gives it back altered.
+            ReadError: A file is not whole DICOM (nothing is sent then), or the server cannot be asked.
+            WriteError: The server refused one, has another one under its UID, or gives it back altered.
         """
-        (identity,) = child.identify([path])
-        place = (identity["StudyInstanceUID"], identity["SeriesInstanceUID"], identity["SOPInstanceUID"])
-        there = self._server.instance(*place)
-        if there is not None:
-            self._compare(path, there, "has another instance of the same UID, which is not replaced")
-            return False
+        for path, identity in zip(paths, child.identify(paths), strict=True):
+            place = (identity["StudyInstanceUID"], identity["SeriesInstanceUID"], identity["SOPInstanceUID"])
+            there = self._server.instance(*place)
+            if there is None:
+                self._send(path, place)
+            else:
+                self._compare(path, there, "has another instance of the same UID, which is not replaced")
+            yield path, there is None
+
+    def _send(self, path: Path, place: tuple[str, str, str]) -> None:
+        """Send a file once, and see what came of it."""
         problem = self._server.store(place[0], path.read_bytes())
         try:
             back = self._look_for(place, patiently=not problem)
@@ -174,11 +179,8 @@ class DicomWeb:
                 f"Whether {path.name} was stored is not known ({problem or error}); store it again, it is not doubled."
             ) from None
         if back is None:
-            raise WriteError(
-                f"{path.name} was not stored: {problem or f'{self.address} took it but does not have it'}."
-            )
+            raise WriteError(f"{path.name} was not stored: {problem or f'{self.address} took it and lost it'}.")
         self._compare(path, back, "altered what it stored")
-        return True
 
     def _look_for(self, place: tuple[str, str, str], *, patiently: bool) -> bytes | None:
         """An instance that was just sent; some servers need a moment before they give it."""
