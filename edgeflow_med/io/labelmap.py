@@ -36,7 +36,7 @@ def read_labelmap(path: Path, volume: Volume) -> Segmentation:
         image = read_nifti(path)
         layers, affine, keys = image.array[None], image.affine, dict[str, str]()
     else:
-        from edgeflow_med.io.nrrd import read_itk_array
+        from edgeflow_med.io.itk import read_itk_array
 
         array, affine, keys = read_itk_array(path)
         layers = np.moveaxis(array, -1, 0) if array.ndim == 4 else array[None]

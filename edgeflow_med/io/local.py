@@ -26,7 +26,7 @@ def read_volume(
 
             return read_nifti(paths[0], modality=modality)
         if _is_one(paths, ITK):
-            from edgeflow_med.io.nrrd import read_itk
+            from edgeflow_med.io.itk import read_itk
 
             return read_itk(paths[0], modality=modality)
         from edgeflow_med.io.dicom import read_dicom

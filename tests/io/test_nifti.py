@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import replace
 from itertools import permutations, product
 from pathlib import Path
@@ -225,6 +226,18 @@ def test_truncated_files_are_refused(name: str, part: float, tmp_path: Path) -> 
     with pytest.raises(ReadError, match=f"{name}: truncated or not NIfTI") as caught:
         read_volume(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["image.nii", "image.nii.gz"])
+@pytest.mark.parametrize("side", [300, 30000])
+def test_a_size_that_lies_is_refused_before_memory_is_asked_for(name: str, side: int, tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.zeros((3, 4, 5), np.int16), np.eye(4))
+    nibabel.save(image, tmp_path / "image.nii")
+    content = bytearray((tmp_path / "image.nii").read_bytes())
+    content[42:48] = np.array([side] * 3, "<i2").tobytes()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    with pytest.raises(ReadError, match="bytes cannot hold them|voxels, more than"):
+        read_volume(tmp_path / name)
 
 
 def test_what_is_not_nifti_is_refused(tmp_path: Path) -> None:

@@ -68,9 +68,10 @@ def to_itk(volume: Volume) -> SimpleITK.Image:
     return image
 
 
-@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
-def test_images_are_read_with_their_positions(suffix: str, tmp_path: Path) -> None:
-    SimpleITK.WriteImage(to_itk(PHANTOM.volume()), str(tmp_path / f"image{suffix}"), useCompression=True)
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".nhdr", ".mhd"])
+def test_images_are_read_with_their_positions(suffix: str, packed: bool, tmp_path: Path) -> None:
+    SimpleITK.WriteImage(to_itk(PHANTOM.volume()), str(tmp_path / f"image{suffix}"), useCompression=packed)
     volume = read_volume(tmp_path / f"image{suffix}", modality="CT")
     assert is_true(volume)
     assert (volume.modality, volume.name) == ("CT", "image")
@@ -98,6 +99,59 @@ def test_a_header_that_points_to_another_file_is_not_followed(tmp_path: Path) ->
     (tmp_path / "image.mhd").rename(tmp_path / "image.mha")
     with pytest.raises(ReadError, match="keeps its voxels in another file"):
         read_volume(tmp_path / "image.mha")
+
+
+@pytest.mark.parametrize("suffix", [".nhdr", ".mhd"])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("../secret.raw", "outside its folder; it is not followed"),
+        ("/etc/passwd", "outside its folder; it is not followed"),
+        ("..\\secret.raw", "outside its folder; it is not followed"),
+        ("deep/image.raw", "outside its folder; it is not followed"),
+        ("absent.raw", r"keeps its voxels in absent\.raw, which is not there"),
+        ("LIST", "keeps its voxels in several files"),
+        ("slice%03d.raw 1 12 1", "keeps its voxels in several files"),
+        ("", "outside its folder; it is not followed"),
+    ],
+)
+def test_a_header_leads_to_one_file_beside_it_and_nowhere_else(
+    suffix: str, name: str, reason: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    SimpleITK.WriteImage(to_itk(PHANTOM.volume()), str(folder / f"image{suffix}"))
+    (folder / "image.raw").rename(tmp_path / "secret.raw")
+    header = folder / f"image{suffix}"
+    header.write_text(header.read_text().replace("image.raw", name))
+    with pytest.raises(ReadError, match=reason) as caught:
+        read_volume(header)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".nhdr", ".mhd"])
+def test_a_header_with_too_few_voxels_beside_it_is_refused(suffix: str, tmp_path: Path) -> None:
+    SimpleITK.WriteImage(to_itk(PHANTOM.volume()), str(tmp_path / f"image{suffix}"))
+    raw = tmp_path / "image.raw"
+    raw.write_bytes(raw.read_bytes()[:-100])
+    with pytest.raises(ReadError, match=f"Cannot read image{suffix}"):
+        read_volume(tmp_path / f"image{suffix}")
+    header = tmp_path / f"image{suffix}"
+    lines = header.read_text().splitlines(keepends=True)
+    header.write_text("".join(line for line in lines if "ile" not in line.split(":")[0].split("=")[0]))
+    with pytest.raises(ReadError, match="names no file with its voxels"):
+        read_volume(header)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+@pytest.mark.parametrize("size", ["1200", "120000", "12000000"])
+def test_a_size_that_lies_is_refused_before_memory_is_asked_for(suffix: str, size: str, tmp_path: Path) -> None:
+    path = tmp_path / f"image{suffix}"
+    SimpleITK.WriteImage(to_itk(PHANTOM.volume()), str(path))
+    path.write_bytes(path.read_bytes().replace(b"56 40 12\n", f"56 {size} {size}\n".encode()))
+    with pytest.raises(ReadError, match="bytes cannot hold them|voxels, more than|Cannot read") as caught:
+        read_volume(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_colour_images_are_refused(tmp_path: Path) -> None:

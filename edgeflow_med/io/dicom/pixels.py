@@ -20,9 +20,8 @@ from edgeflow_med.io.dicom.files import Source, read_dataset
 from edgeflow_med.io.dicom.frames import FUNCTIONAL_GROUPS, Frame, spread
 from edgeflow_med.io.dicom.geometry import Grid
 from edgeflow_med.io.dicom.padding import AIR_HU, Padding
+from edgeflow_med.io.limits import MAX_VOXELS
 
-# The most voxels that one volume may have: 2 gigavoxels, 8 GB as float32. Checked before anything is allocated.
-MAX_VOXELS = 2**31
 # What a missing slice shares with its neighbours.
 _SHARED = (
     "StudyInstanceUID",

@@ -1,0 +1,62 @@
+"""NRRD and MetaImage headers that keep their voxels in another file.
+
+That name comes from outside, so it may lead to a file in the header's own folder and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from edgeflow_med.errors import ReadError
+
+_HEADERS = (".nhdr", ".mhd")
+# Headers are text at the beginning of a file; one longer than this is none.
+_MAX_HEADER = 4 * 2**20
+_NRRD_FIELD = re.compile(rb"\s*data ?file\s*:(?!=)\s*(.*)", re.IGNORECASE)
+_META_FIELD = re.compile(rb"\s*ElementDataFile\s*=\s*(.*)", re.IGNORECASE)
+
+
+def data_file(path: Path) -> Path:
+    """The file that holds the voxels of an NRRD or MetaImage file: often itself.
+
+    Raises:
+        ReadError: The header leads outside its folder, to several files or to none, or is no header.
+    """
+    detached = path.suffix.lower() in _HEADERS
+    name = _named_file(path)
+    if name is None:
+        if detached:
+            raise ReadError(
+                f"{path.name} names no file with its voxels; give .nrrd or .mha, which hold both."
+            )
+        return path
+    if not detached:
+        raise ReadError(f"{path.name} keeps its voxels in another file; give one file that holds both.")
+    if name.upper().startswith("LIST") or "%" in name:
+        raise ReadError(f"{path.name} keeps its voxels in several files; give one file, or one header with one file.")
+    name = name.removeprefix("./")
+    if not name or name in (".", "..") or set(name) & set("/\\:\0"):
+        raise ReadError(f"{path.name} names the file {name!r}, which is outside its folder; it is not followed.")
+    file = path.parent / name
+    if not file.is_file():
+        raise ReadError(f"{path.name} keeps its voxels in {name}, which is not there; put it beside the header.")
+    return file
+
+
+def _named_file(path: Path) -> str | None:
+    """What the header says of another file; None if the voxels follow the header."""
+    with path.open("rb") as file:
+        is_nrrd = file.read(4) == b"NRRD"
+        file.seek(0)
+        field, left = _NRRD_FIELD if is_nrrd else _META_FIELD, _MAX_HEADER
+        while left > 0:
+            line = file.readline(left)
+            left -= len(line)
+            found = field.match(line)
+            if found:
+                name = found[1].strip().decode("utf-8", "replace")
+                return None if name.upper() == "LOCAL" else name
+            if not line or (is_nrrd and not line.strip()):
+                return None
+    raise ReadError(f"{path.name} does not end its header within {_MAX_HEADER} bytes; it is broken.")
