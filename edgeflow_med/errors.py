@@ -6,7 +6,8 @@
     ├── ReadError       (OSError)      an input that cannot be read, or is not what it claims to be
     ├── WriteError      (OSError)      an output that could not be written, or did not read back as written
     ├── ModelError      (LookupError)  a model that is unknown, incomplete or altered
-    └── UsageError      (ValueError)   an option or argument outside what is allowed
+    ├── UsageError      (ValueError)   an option or argument outside what is allowed
+    └── StaleQuestion   (RuntimeError) an answer that comes after the session moved on; ask again
 
 A message is one line: what is wrong, what was given, what to do. The command line prints it and exits with status 2.
 """
@@ -40,3 +41,7 @@ class ModelError(EdgeFlowError, LookupError):
 
 class UsageError(EdgeFlowError, ValueError):
     """An option or argument outside what is allowed."""
+
+
+class StaleQuestion(EdgeFlowError, RuntimeError):  # noqa: N818 - nothing went wrong: it only came too late
+    """An answer to a question that a session has moved on from; ask again."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from itertools import permutations
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +37,23 @@ _NORMALS = {Plane.SAGITTAL: 0, Plane.CORONAL: 1, Plane.AXIAL: 2}
 _LETTERS = (("L", "R"), ("P", "A"), ("S", "I"))
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where a volume was read from, and how, so that it can be read again.
+
+    Attributes:
+        path: A file, or the folder with its files.
+        modality: What the caller said it is, if the file did not say; else None.
+        allow_gaps: Missing slices were filled.
+        straighten: A sheared grid was resampled.
+    """
+
+    path: Path
+    modality: str | None = None
+    allow_gaps: bool = False
+    straighten: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Volume:
     """Voxels, where they lie, and what they came from.
@@ -47,6 +65,7 @@ class Volume:
         name: What to call it in messages and reports; never the patient's name.
         headers: For DICOM, one dataset per slice without pixels, in the order of ``k``; else empty.
         warnings: What the reader noticed, one line each.
+        source: Where it was read from; None for one made in memory.
     """
 
     array: NDArray[np.generic]
@@ -55,6 +74,7 @@ class Volume:
     name: str = "volume"
     headers: tuple[Dataset, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
+    source: Source | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         array, affine = np.asarray(self.array), np.asarray(self.affine, dtype=np.float64)

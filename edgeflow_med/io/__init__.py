@@ -5,14 +5,16 @@ Cheap to import: the libraries behind each format are loaded when a file of that
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edgeflow_med.errors import WriteError
 from edgeflow_med.io.info import SeriesInfo
 from edgeflow_med.io.local import NIFTI, check_existing
 from edgeflow_med.segmentation import Segmentation
-from edgeflow_med.volume import Volume
+from edgeflow_med.volume import Source, Volume
 
 __all__ = ["SeriesInfo", "check_writable", "list_series", "read_segmentation", "read_volume", "save"]
 
@@ -48,12 +50,14 @@ def read_volume(
     """
     from edgeflow_med.io import child
 
-    volume = child.read_volume(_paths(path), series=series, modality=modality, allow_gaps=allow_gaps)
+    paths = _paths(path)
+    volume = child.read_volume(paths, series=series, modality=modality, allow_gaps=allow_gaps)
     if straighten:
         from edgeflow_med.io.straighten import straightened
 
-        return straightened(volume)
-    return volume
+        volume = straightened(volume)
+    where = paths[0] if len(paths) == 1 else Path(os.path.commonpath([part.resolve().parent for part in paths]))
+    return replace(volume, source=Source(where, modality, allow_gaps, straighten))
 
 
 def list_series(path: PathLike | Sequence[PathLike]) -> list[SeriesInfo]:
