@@ -24,13 +24,15 @@ import numpy as np
 from edgeflow_med import errors
 from edgeflow_med.errors import EdgeFlowError, ReadError
 from edgeflow_med.io import local
+from edgeflow_med.io.detached import HEADERS, data_file
 from edgeflow_med.io.info import SeriesInfo
 from edgeflow_med.segmentation import AlgorithmType, Code, Segment, Segmentation
 from edgeflow_med.volume import Volume
 
-# What the child may take: memory in bytes and seconds, each growing with the size of the input.
-BASE_MEMORY, MEMORY_FACTOR = 2 * 2**30, 20
-BASE_SECONDS, SECONDS_PER_BYTE = 20.0, 1e-6
+# What the child may take: memory in bytes and seconds, each growing with the size of the input and, for segments, with
+# that of the grid that they lie on.
+BASE_MEMORY, MEMORY_FACTOR, MEMORY_PER_VOXEL = 2 * 2**30, 20, 12
+BASE_SECONDS, SECONDS_PER_BYTE, SECONDS_PER_VOXEL = 20.0, 1e-6, 1e-7
 _PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from edgeflow_med.io.child import serve; serve()"
 
 
@@ -60,8 +62,8 @@ def read_segmentation(paths: Sequence[Path], volume: Volume) -> Segmentation:
     """`local.read_segmentation` in a child."""
     frame_of_reference = volume.headers[0].get("FrameOfReferenceUID") if volume.headers else None
     grid = {"affine": volume.affine.tolist(), "shape": volume.shape, "frame_of_reference": frame_of_reference}
-    answer = _ask(paths, {"verb": "segmentation", "grid": grid})
     size = int(np.prod(volume.shape))
+    answer = _ask(paths, {"verb": "segmentation", "grid": grid}, size)
     masks = (
         np.unpackbits(np.frombuffer(blob, np.uint8), count=size).reshape(volume.shape).astype(np.bool_)
         for blob in answer.blobs
@@ -90,10 +92,14 @@ class Answer:
     blobs: Sequence[Buffer] = ()
 
 
-def _ask(paths: Sequence[Path], request: dict[str, Any]) -> Answer:
-    """Start a child, send a request, and receive its answer or raise its error."""
+def _ask(paths: Sequence[Path], request: dict[str, Any], voxels: int = 0) -> Answer:
+    """Start a child, send a request, and receive its answer or raise its error.
+
+    ``voxels`` are those of a grid of ours, on which the answer will lie.
+    """
     size = _size(paths)
-    memory, seconds = BASE_MEMORY + MEMORY_FACTOR * size, BASE_SECONDS + SECONDS_PER_BYTE * size
+    memory = BASE_MEMORY + MEMORY_FACTOR * size + MEMORY_PER_VOXEL * voxels
+    seconds = BASE_SECONDS + SECONDS_PER_BYTE * size + SECONDS_PER_VOXEL * voxels
     request |= {"paths": [str(path) for path in paths], "memory": memory}
     with subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, json.dumps(sys.path)],
@@ -148,10 +154,19 @@ def _size(paths: Sequence[Path]) -> int:
     total = 0
     for path in paths:
         place = path.parent if path.name.upper() == "DICOMDIR" else path
-        for file in place.rglob("*") if place.is_dir() else (place,):
+        files = place.rglob("*") if place.is_dir() else {place, *_voxels_beside(place)}
+        for file in files:
             with contextlib.suppress(OSError):
                 total += file.stat().st_size
     return total
+
+
+def _voxels_beside(path: Path) -> list[Path]:
+    if path.suffix.lower() not in HEADERS:
+        return []
+    with contextlib.suppress(ReadError, OSError):
+        return [data_file(path)]
+    return []
 
 
 def serve() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgeflow_med.errors import ReadError
 
-_HEADERS = (".nhdr", ".mhd")
+HEADERS = (".nhdr", ".mhd")
 # Headers are text at the beginning of a file; one longer than this is none.
 _MAX_HEADER = 4 * 2**20
 _NRRD_FIELD = re.compile(rb"\s*data ?file\s*:(?!=)\s*(.*)", re.IGNORECASE)
@@ -23,13 +23,11 @@ def data_file(path: Path) -> Path:
     Raises:
         ReadError: The header leads outside its folder, to several files or to none, or is no header.
     """
-    detached = path.suffix.lower() in _HEADERS
+    detached = path.suffix.lower() in HEADERS
     name = _named_file(path)
     if name is None:
         if detached:
-            raise ReadError(
-                f"{path.name} names no file with its voxels; give .nrrd or .mha, which hold both."
-            )
+            raise ReadError(f"{path.name} names no file with its voxels; give .nrrd or .mha, which hold both.")
         return path
     if not detached:
         raise ReadError(f"{path.name} keeps its voxels in another file; give one file that holds both.")
