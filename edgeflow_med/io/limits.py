@@ -10,7 +10,7 @@ from edgeflow_med.errors import ReadError
 # The most voxels that one volume may have: 2 gigavoxels, 8 GB as float32.
 MAX_VOXELS = 2**31
 # No deflate stream unfolds to more than 1032 times its length (RFC 1951: 258 bytes from two bits).
-_MAX_UNFOLDING = 1032
+MAX_UNFOLDING = 1032
 
 
 def check_claim(name: str, shape: Sequence[int], voxel_bytes: int, file_bytes: int, *, packed: bool) -> None:
@@ -30,5 +30,5 @@ def check_claim(name: str, shape: Sequence[int], voxel_bytes: int, file_bytes: i
     claimed = " x ".join(str(n) for n in shape)
     if voxels > MAX_VOXELS:
         raise ReadError(f"{name} claims {claimed} voxels, more than {MAX_VOXELS}; it is broken, or cut it into parts.")
-    if voxels * voxel_bytes > file_bytes * (_MAX_UNFOLDING if packed else 1):
+    if voxels * voxel_bytes > file_bytes * (MAX_UNFOLDING if packed else 1):
         raise ReadError(f"{name} claims {claimed} voxels, but {file_bytes} bytes cannot hold them; it is truncated.")

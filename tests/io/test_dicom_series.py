@@ -204,6 +204,28 @@ def test_a_broken_archive_and_one_without_images_are_refused(tmp_path: Path) -> 
         read_volume(zipped(tmp_path / "empty", tmp_path / "empty.zip"))
 
 
+@pytest.mark.parametrize("name", ["../slice.dcm", "/etc/slice.dcm", "a/../../slice.dcm", "C:slice.dcm"])
+def test_an_archive_whose_names_lead_outside_is_refused(name: str, tmp_path: Path) -> None:
+    path = write_series(tmp_path / "in", SMALL)[0]
+    with zipfile.ZipFile(tmp_path / "slip.zip", "w") as archive:
+        archive.writestr(zipfile.ZipInfo(name), path.read_bytes())
+    with pytest.raises(ReadError, match=r"slip\.zip names the file .*, which is outside it; the archive is not read"):
+        read_volume(tmp_path / "slip.zip")
+
+
+def test_an_encrypted_archive_and_one_that_lies_about_sizes_are_refused(tmp_path: Path) -> None:
+    write_series(tmp_path / "in", SMALL)
+    content = zipped(tmp_path / "in", tmp_path / "series.zip").read_bytes()
+    entry = content.index(b"PK\x01\x02")
+    encrypted, lying = bytearray(content), bytearray(content)
+    encrypted[entry + 8] |= 1
+    lying[entry + 24 : entry + 28] = (2**32 - 2).to_bytes(4, "little")
+    for name, spoilt, reason in (("e.zip", encrypted, "is encrypted"), ("l.zip", lying, "claims that .* bytes")):
+        (tmp_path / name).write_bytes(spoilt)
+        with pytest.raises(ReadError, match=reason):
+            read_volume(tmp_path / name)
+
+
 def write_dicomdir(folder: Path, files: list[list[str]]) -> Path:
     dataset = dcmread(write_series(folder / "model", SMALL)[0])
     records = []

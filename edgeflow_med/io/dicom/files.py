@@ -18,8 +18,11 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from edgeflow_med.errors import ReadError
+from edgeflow_med.io.limits import MAX_UNFOLDING
 
 Source = Path | zipfile.Path
+MAX_MEMBER = 4 * 2**30  # bytes of one file in an archive
+_ENCRYPTED = 0x1  # general purpose bit 0 of a zip entry
 _MAGIC = (
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"\x89PNG", "a PNG picture"),
@@ -58,7 +61,24 @@ def _members(path: Path) -> Iterator[zipfile.Path]:
         raise ReadError(f"{path.name} is a broken zip archive ({one_line(error)}).") from None
     for info in sorted(archive.infolist(), key=lambda info: info.filename):
         if not info.is_dir():
+            _check_member(path, info)
             yield zipfile.Path(archive, info.filename)
+
+
+def _check_member(path: Path, info: zipfile.ZipInfo) -> None:
+    """Refuse what no honest archive of images holds; nothing is unpacked, but a name that leads out is a warning sign.
+
+    Raises:
+        ReadError: A name that leads outside, encryption, or a size that cannot be.
+    """
+    if info.filename.startswith("/") or ".." in info.filename.split("/") or set(info.filename) & set("\\:\0"):
+        raise ReadError(f"{path.name} names the file {info.filename!r}, which is outside it; the archive is not read.")
+    if info.flag_bits & _ENCRYPTED:
+        raise ReadError(f"{path.name} is encrypted; unpack it and give the folder.")
+    if info.file_size > MAX_MEMBER or (
+        info.compress_type == zipfile.ZIP_DEFLATED and info.file_size > MAX_UNFOLDING * max(1, info.compress_size)
+    ):
+        raise ReadError(f"{path.name} claims that {info.filename} has {info.file_size} bytes; it is made to do harm.")
 
 
 def _listed(path: Path) -> Iterator[Path]:
