@@ -10,15 +10,30 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edgeflow_med.errors import WriteError
+from edgeflow_med.errors import UsageError, WriteError
+from edgeflow_med.io.atomic import check_folder, write_together
 from edgeflow_med.io.info import SeriesInfo
 from edgeflow_med.io.local import NIFTI, check_existing
+from edgeflow_med.io.options import MeasuredSegment, Saved, SaveOptions, SegEncoding
 from edgeflow_med.segmentation import Segmentation
 from edgeflow_med.volume import Source, Volume
 
-__all__ = ["SeriesInfo", "check_writable", "list_series", "read_segmentation", "read_volume", "save"]
+__all__ = [
+    "MeasuredSegment",
+    "SaveOptions",
+    "Saved",
+    "SegEncoding",
+    "SeriesInfo",
+    "check_writable",
+    "list_series",
+    "read_segmentation",
+    "read_volume",
+    "save",
+    "save_measurements",
+]
 
 PathLike = Path | str
+DICOM = (".dcm",)
 WRITABLE = (".dcm", ".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
 
 
@@ -83,35 +98,96 @@ def read_segmentation(path: PathLike, volume: Volume) -> Segmentation:
     return child.read_segmentation(_paths(path), volume)
 
 
-def save(segmentation: Segmentation, path: PathLike) -> None:
+def save(
+    segmentation: Segmentation,
+    path: PathLike,
+    *,
+    encoding: SegEncoding | str = SegEncoding.BINARY,
+    bids: bool = False,
+    separate: bool = False,
+    creator: str = "",
+    deidentify: bool = False,
+) -> Saved:
     """Write a segmentation in the format that the name's suffix says, read it back, and only then replace the file.
 
     ``.dcm``: DICOM-SEG. ``.nii``, ``.nii.gz``: NIfTI label map. ``.seg.nrrd``: 3D Slicer segmentation. ``.nrrd``:
-    label map.
+    label map. An option for another format than the file's is passed over.
+
+    Args:
+        segmentation: What to write.
+        path: Where to.
+        encoding: DICOM-SEG: ``"binary"``, ``"deflated"`` or ``"labelmap"``; see `SegEncoding`.
+        bids: NIfTI: with the JSON sidecar and the table of labels that BIDS wants.
+        separate: NIfTI: one file for each segment, named after ``path`` and the segment's label.
+        creator: DICOM-SEG: who made it, as ``Family^Given``.
+        deidentify: Leave out what tells who the patient and the creator are, by the basic profile of DICOM PS3.15, and
+            say so; see `edgeflow_med.io.deidentify`.
+
+    Returns:
+        The files, and what had to be changed to write them: tell the reader.
 
     Raises:
+        UsageError: An unknown encoding.
         WriteError: An unknown suffix, an empty mask, a format that cannot hold it, or a file that did not read back.
             Nothing half-written is left, and an old file stays as it was.
     """
     path = Path(path)
     check_writable(path)
-    empty = [
-        segment.label for segment, mask in zip(segmentation.segments, segmentation.masks, strict=True) if not mask.any()
-    ]
-    if empty:
-        raise WriteError(f"Nothing to write to {path}: the mask of {empty[0]!r} came out empty; give other clicks.")
-    if _ends(path, (".dcm",)):
-        from edgeflow_med.io.dicom_seg import write_dicom_seg
+    try:
+        encoding = SegEncoding(encoding)
+    except ValueError:
+        raise UsageError(f"Unknown encoding {encoding!r}; give {', '.join(SegEncoding)}.") from None
+    filled = segmentation.occupied().any(axis=1)
+    if not filled.all():
+        label = segmentation.segments[int(filled.argmin())].label
+        raise WriteError(f"Nothing to write to {path}: the mask of {label!r} came out empty; give other clicks.")
+    if deidentify:
+        from edgeflow_med.io.deidentify import deidentified
 
-        write_dicom_seg(segmentation, path)
+        segmentation, creator = deidentified(segmentation), ""
+    warnings: tuple[str, ...] = ()
+    if _ends(path, DICOM):
+        from edgeflow_med.io.dicom_seg import dicom_seg_part
+
+        part, warnings = dicom_seg_part(segmentation, path, encoding=encoding, creator=creator, deidentify=deidentify)
+        parts = [part]
     elif _ends(path, NIFTI):
-        from edgeflow_med.io.nifti import write_nifti
+        from edgeflow_med.io.nifti import nifti_parts
 
-        write_nifti(segmentation, path)
+        parts = nifti_parts(segmentation, path, bids=bids, separate=separate)
     else:
-        from edgeflow_med.io.nrrd import write_nrrd
+        from edgeflow_med.io.nrrd import nrrd_part
 
-        write_nrrd(segmentation, path)
+        parts = [nrrd_part(segmentation, path)]
+    write_together(parts)
+    return Saved(tuple(part.path for part in parts), warnings)
+
+
+def save_measurements(
+    path: PathLike, seg: PathLike, measured: Sequence[MeasuredSegment], *, creator: str = "", deidentify: bool = False
+) -> Saved:
+    """Write a measurement report (DICOM SR, template TID 1500) about a DICOM-SEG that was saved before.
+
+    Args:
+        path: Where to, ``.dcm``.
+        seg: The DICOM-SEG.
+        measured: What was measured, for each of its segments that is to be reported.
+        creator: Who measured, as ``Family^Given``.
+        deidentify: As for `save`; ``seg`` must have been saved so too.
+
+    Raises:
+        ReadError: ``seg`` is not a DICOM-SEG.
+        WriteError: The report could not be written, or did not read back.
+    """
+    path = Path(path)
+    check_writable(path)
+    if not _ends(path, DICOM):
+        raise WriteError(f"Cannot write {path}: a measurement report is DICOM; give a name that ends in .dcm.")
+    from edgeflow_med.io.dicom_sr import measurement_report_part
+
+    creator = "" if deidentify else creator
+    write_together([measurement_report_part(path, Path(seg), measured, creator=creator, deidentify=deidentify)])
+    return Saved((path,))
 
 
 def check_writable(path: PathLike) -> None:
@@ -120,8 +196,6 @@ def check_writable(path: PathLike) -> None:
     Raises:
         WriteError: It could not be written.
     """
-    from edgeflow_med.io.atomic import check_folder
-
     path = Path(path)
     if not _ends(path, WRITABLE):
         raise WriteError(f"Cannot write {path}: unknown suffix; give one of {', '.join(WRITABLE)}.")

@@ -1,13 +1,12 @@
 """DICOM Segmentation objects, written by highdicom.
 
-BINARY and Explicit VR Little Endian, which every reader opens. Frames lie where their source instances lie and refer to
-them, so a gantry tilt or an uneven spacing stays exact.
+By default BINARY in Explicit VR Little Endian, which every reader opens. Frames lie where their source instances lie
+and refer to them, so a gantry tilt or an uneven spacing stays exact.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,46 +14,54 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
-from pydicom.valuerep import DA, TM
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless, generate_uid
 
 from edgeflow_med.errors import WriteError
-from edgeflow_med.io.atomic import write_verified
-from edgeflow_med.io.dicom_seg_read import read_dicom_seg
+from edgeflow_med.io.atomic import Part
+from edgeflow_med.io.deidentify import finish_deidentified
+from edgeflow_med.io.dicom_seg_verify import verify_dicom_seg
+from edgeflow_med.io.dicom_sources import Sources, normalised_sources, refer_to_real_instances
+from edgeflow_med.io.dicom_text import shortened, word
+from edgeflow_med.io.options import SegEncoding
 from edgeflow_med.segmentation import AlgorithmType, Code, Segment, Segmentation
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
+    from highdicom.sr import CodedConcept
 
-_TYPE_2 = (
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-    "Manufacturer",
-)
-# Dates and times that the Segmentation repeats, left empty where the source's own is not one.
-_FORMS: dict[str, type[DA | TM]] = {"StudyDate": DA, "StudyTime": TM, "PatientBirthDate": DA}
-_UID_REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
-_CT_IMAGE_STORAGE = UID("1.2.840.10008.5.1.4.1.1.2")
+PRODUCT = "EdgeFlow-Med"
+NOTICE = "Not for clinical use"
+_UNKNOWN = "unknown"
 
 
-def write_dicom_seg(segmentation: Segmentation, path: Path) -> None:
-    """Write one DICOM Segmentation with new instance and series UIDs, and verify it.
+def dicom_seg_part(
+    segmentation: Segmentation,
+    path: Path,
+    *,
+    encoding: SegEncoding = SegEncoding.BINARY,
+    creator: str = "",
+    deidentify: bool = False,
+) -> tuple[Part, tuple[str, ...]]:
+    """One DICOM Segmentation with new instance and series UIDs, ready to be written and verified.
+
+    Args:
+        segmentation: On a volume that came from DICOM.
+        path: Where it will go.
+        encoding: How it holds the masks.
+        creator: Who made it, for Content Creator's Name, as ``Family^Given``.
+        deidentify: The volume's headers are de-identified: say so, and leave the object's own dates out.
+
+    Returns:
+        What to hand to `write_together`, and what was changed about the sources, one line each.
 
     Raises:
-        WriteError: The volume has no DICOM sources to refer to, they lack a UID, or the file did not read back.
+        WriteError: The volume has no DICOM sources to refer to, they lack a UID, or the encoding cannot hold overlaps.
     """
-    sources = segmentation.volume.headers
-    if not sources:
+    if not segmentation.volume.headers:
         raise WriteError(f"Cannot write {path}: a DICOM-SEG must refer to a DICOM series; give .nii.gz or .seg.nrrd.")
+    sources = normalised_sources(segmentation.volume)
     try:
-        dataset = build_dicom_seg(segmentation)
+        dataset = build_dicom_seg(segmentation, sources, encoding, creator)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         if isinstance(error, WriteError):
             raise
@@ -63,213 +70,133 @@ def write_dicom_seg(segmentation: Segmentation, path: Path) -> None:
             f"Cannot write {path}: the headers of the source series do not allow a DICOM-SEG ({reason}); "
             "give .nii.gz or .seg.nrrd."
         ) from error
+    if deidentify:
+        finish_deidentified(dataset)
+    part = Part(
+        path,
+        lambda temporary: dataset.save_as(temporary, enforce_file_format=True),
+        lambda temporary: verify_dicom_seg(temporary, segmentation, sources, dataset),
+    )
+    return part, sources.warnings
 
-    def write(temporary: Path) -> None:
-        dataset.save_as(temporary, enforce_file_format=True)
 
-    write_verified(path, write, lambda temporary: _verify(temporary, segmentation, dataset))
-
-
-def build_dicom_seg(segmentation: Segmentation) -> Dataset:
-    """The Segmentation as a dataset; see `write_dicom_seg`."""
+def build_dicom_seg(
+    segmentation: Segmentation, sources: Sources, encoding: SegEncoding = SegEncoding.BINARY, creator: str = ""
+) -> Dataset:
+    """The Segmentation as a dataset; arguments as for `dicom_seg_part`."""
     from highdicom.content import PlanePositionSequence
     from highdicom.enum import CoordinateSystemNames
     from highdicom.seg import Segmentation as HighdicomSegmentation
 
-    volume = segmentation.volume
-    sources, occupied = _normalised_sources(segmentation), _occupied(segmentation)
-    version = _version()
-    labels = ", ".join(_word(segment.label) for segment in segmentation.segments)
+    occupied = np.flatnonzero(segmentation.occupied().any(axis=0))
+    for k in occupied.tolist():
+        if k not in sources.images:
+            raise WriteError(
+                f"Slice {k} is missing from the series, so a DICOM-SEG cannot refer to it; erase it, or give .nii.gz."
+            )
+    version, first = product_version(), next(iter(sources.images.values()))
     unreviewed = sum(segment.unreviewed_slices for segment in segmentation.segments)
-    if segmentation.overlaps:
-        pixels = np.stack([mask[occupied] for mask in segmentation.masks], axis=-1).astype(np.uint8)
-    else:
-        pixels = segmentation.labelmap()[occupied]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # source values that bend VR rules are copied as they are
         dataset = HighdicomSegmentation(
-            source_images=sources,
-            pixel_array=pixels,
+            source_images=list(sources.images.values()),
+            pixel_array=_pixels(segmentation, occupied, encoding),
             plane_positions=[
-                PlanePositionSequence(CoordinateSystemNames.PATIENT, sources[k].ImagePositionPatient) for k in occupied
+                PlanePositionSequence(CoordinateSystemNames.PATIENT, sources.images[k].ImagePositionPatient)
+                for k in occupied.tolist()
             ],
-            segmentation_type="BINARY",
-            segment_descriptions=[_description(segment, segmentation.note) for segment in segmentation.segments],
+            segmentation_type="LABELMAP" if encoding is SegEncoding.LABELMAP else "BINARY",
+            segment_descriptions=[describe_segment(segment, segmentation) for segment in segmentation.segments],
             series_instance_uid=generate_uid(),
-            series_number=_series_number(sources[0]),
+            series_number=series_number(first),
             sop_instance_uid=generate_uid(),
             instance_number=1,
-            manufacturer="EdgeFlow-Med",
-            manufacturer_model_name="EdgeFlow-Med",
+            manufacturer=PRODUCT,
+            manufacturer_model_name=PRODUCT,
             software_versions=version,
             device_serial_number=version,
             content_label="SEGMENTATION",
-            content_description=f"Not for clinical use; {unreviewed} unreviewed slices",
-            transfer_syntax_uid=ExplicitVRLittleEndian,
+            content_description=f"{NOTICE}; {unreviewed} unreviewed slices",
+            content_creator_name=word(creator) or None,
+            transfer_syntax_uid=RLELossless if encoding is SegEncoding.LABELMAP else ExplicitVRLittleEndian,
             specific_character_set="ISO_IR 192",
-            series_description=_shortened(f"EdgeFlow-Med: {labels}", 64),
+            series_description=_series_description(segmentation),
         )
     for keyword in ("BodyPartExamined", "Laterality"):
-        if sources[0].get(keyword):
-            setattr(dataset, keyword, sources[0].get(keyword))
-    _refer_to_real_instances(dataset, volume.headers)
+        if first.get(keyword):
+            setattr(dataset, keyword, first.get(keyword))
+    refer_to_real_instances(dataset, sources.headers)
+    if encoding is SegEncoding.DEFLATED:
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     return dataset
 
 
-def _normalised_sources(segmentation: Segmentation) -> list[Dataset]:
-    """Headers as highdicom accepts them: Type 2 attributes filled, one orientation, a frame of reference, own UIDs.
-
-    Frames of one multi-frame instance become single-frame stand-ins here; `_refer_to_real_instances` puts the true
-    references back.
-    """
-    headers, affine = segmentation.volume.headers, segmentation.volume.affine
-    missing = next((keyword for keyword in _UID_REQUIRED if not headers[0].get(keyword)), None)
-    if missing:
-        raise WriteError(f"The source images have no {missing}, so a DICOM-SEG cannot refer to them; give .nii.gz.")
-    spacing_k, spacing_j, spacing_i = segmentation.volume.spacing
-    rows, columns = affine[:3, 2] / spacing_i, affine[:3, 1] / spacing_j
-    columns = columns - rows * (rows @ columns)
-    orientation = [_decimal(value) for value in (*rows, *(columns / np.linalg.norm(columns)))]
-    frame_of_reference = headers[0].get("FrameOfReferenceUID") or generate_uid(
-        entropy_srcs=[headers[0].SeriesInstanceUID]
-    )
-    sources = []
-    for k, header in enumerate(headers):
-        changes: dict[str, object] = {
-            "FrameOfReferenceUID": frame_of_reference,
-            "ImageOrientationPatient": orientation,
-            "PixelSpacing": [_decimal(spacing_j), _decimal(spacing_i)],
-        }
-        changes |= {keyword: "" for keyword in _TYPE_2 if keyword not in header}
-        changes |= {keyword: "" for keyword, form in _FORMS.items() if not _is_a(form, header.get(keyword))}
-        if header.get("PatientSex") not in ("M", "F", "O"):
-            changes["PatientSex"] = ""
-        if not header.get("SliceThickness"):
-            changes["SliceThickness"] = _decimal(spacing_k)
-        if "ReferencedFrameNumber" in header:
-            changes |= {"SOPInstanceUID": f"2.25.{k + 1}", "SOPClassUID": _CT_IMAGE_STORAGE}
-        source = header[:]  # shares its elements with the header, so they are taken out before others are put in
-        for keyword, value in changes.items():
-            source.pop(keyword, None)
-            setattr(source, keyword, value)
-        sources.append(source)
-    return sources
-
-
-def _refer_to_real_instances(dataset: Dataset, headers: Sequence[Dataset]) -> None:
-    """Where the sources are frames of multi-frame instances, let every reference name the instance and the frame."""
-    if "ReferencedFrameNumber" not in headers[0]:
-        return
-    real = {f"2.25.{k + 1}": header for k, header in enumerate(headers)}
-    for frame in dataset.PerFrameFunctionalGroupsSequence:
-        for reference in frame.DerivationImageSequence[0].SourceImageSequence:
-            header = real[reference.ReferencedSOPInstanceUID]
-            reference.ReferencedSOPClassUID = header.SOPClassUID
-            reference.ReferencedSOPInstanceUID = header.SOPInstanceUID
-            reference.ReferencedFrameNumber = header.ReferencedFrameNumber
-    instances = []
-    for header in {header.SOPInstanceUID: header for header in headers}.values():
-        instance = Dataset()
-        instance.ReferencedSOPClassUID = header.SOPClassUID
-        instance.ReferencedSOPInstanceUID = header.SOPInstanceUID
-        instances.append(instance)
-    dataset.SourceImageSequence = instances
-    dataset.ReferencedSeriesSequence[0].ReferencedInstanceSequence = instances
-
-
-def _occupied(segmentation: Segmentation) -> NDArray[np.intp]:
-    """The slices that any segment touches."""
-    touched = np.zeros(segmentation.volume.shape[0], np.bool_)
-    for mask in segmentation.masks:
-        touched |= mask.any(axis=(1, 2))
-    return np.flatnonzero(touched)
-
-
-def _description(segment: Segment, note: str) -> SegmentDescription:
+def describe_segment(segment: Segment, segmentation: Segmentation) -> SegmentDescription:
+    """An item of the Segment Sequence."""
     from highdicom.color import CIELabColor
     from highdicom.content import AlgorithmIdentificationSequence
     from highdicom.seg import SegmentDescription
-    from highdicom.sr import CodedConcept
     from pydicom.sr.codedict import codes
-
-    def concept(code: Code) -> CodedConcept:
-        return CodedConcept(code.value, code.scheme, code.meaning)
 
     algorithm = None
     if segment.algorithm_type != AlgorithmType.MANUAL:
+        parameters = {word(name): word(str(value)) for name, value in segmentation.provenance.items()}
         algorithm = AlgorithmIdentificationSequence(
-            name=segment.algorithm_name or "unknown",
+            name=word(segment.algorithm_name) or _UNKNOWN,
             family=codes.cid7162.ArtificialIntelligence,
-            version=segment.algorithm_version or "unknown",
+            version=word(segment.algorithm_version) or _UNKNOWN,
+            parameters=parameters or None,
         )
     description = SegmentDescription(
         segment_number=segment.number,
-        segment_label=_word(segment.label),
+        segment_label=word(segment.label),
         segmented_property_category=concept(segment.category),
         segmented_property_type=concept(segment.type),
         algorithm_type=segment.algorithm_type.value,
         algorithm_identification=algorithm,
         tracking_uid=segment.tracking_uid or generate_uid(),
-        tracking_id=_word(segment.label),
+        tracking_id=word(segment.tracking_id or segment.label),
+        anatomic_regions=[concept(segment.region)] if segment.region else None,
         display_color=CIELabColor.from_rgb(*segment.colour),
     )
-    if note:
-        description.SegmentDescription = _shortened(note, 1024)
+    if segmentation.note:
+        description.SegmentDescription = shortened(segmentation.note, 1024)
     return description
 
 
-def _series_number(source: Dataset) -> int:
+def concept(code: Code) -> CodedConcept:
+    """A code as highdicom takes it."""
+    from highdicom.sr import CodedConcept
+
+    return CodedConcept(code.value, code.scheme, code.meaning)
+
+
+def series_number(source: Dataset) -> int:
     """A number near the source's own, so that viewers list the two together."""
     number = int(source.get("SeriesNumber") or 0)
     return number * 100 + 1 if 0 <= number < 10_000_000 else 1
 
 
-def _version() -> str:
+def _pixels(segmentation: Segmentation, occupied: NDArray[np.intp], encoding: SegEncoding) -> NDArray[np.uint8]:
+    """The occupied slices as label map ``(k, J, I)`` or, where segments overlap, as ``(k, J, I, segments)``."""
+    where: slice | NDArray[np.intp] = occupied
+    if occupied.size and occupied[-1] - occupied[0] + 1 == occupied.size:
+        where = slice(int(occupied[0]), int(occupied[-1]) + 1)  # without a copy
+    if not segmentation.overlaps:
+        return segmentation.labelmap()[where]
+    if encoding is SegEncoding.LABELMAP:
+        raise WriteError("Segments overlap, which a label map cannot hold; give the encoding binary or deflated.")
+    return np.stack([mask[where].view(np.uint8) for mask in segmentation.masks], axis=-1)
+
+
+def _series_description(segmentation: Segmentation) -> str:
+    labels = ", ".join(word(segment.label) for segment in segmentation.segments)
+    return shortened(f"{PRODUCT}: {labels}", 64)
+
+
+def product_version() -> str:
+    """The installed version."""
     try:
         return metadata.version("edgeflow-med")
     except metadata.PackageNotFoundError:
-        return "unknown"
-
-
-def _is_a(form: type[DA | TM], value: object) -> bool:
-    try:
-        form(value)
-    except (ValueError, TypeError):
-        return False
-    return True
-
-
-def _word(text: str) -> str:
-    """A label as DICOM's long strings can hold it: one line, no backslash (it separates values), 64 characters."""
-    return _shortened(" ".join(text.replace("\\", "/").split()), 64)
-
-
-def _shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 3] + "..."
-
-
-def _decimal(value: float) -> str:
-    """A decimal string of at most 16 characters, as DICOM allows."""
-    from pydicom.valuerep import format_number_as_ds
-
-    return format_number_as_ds(float(value))
-
-
-def _verify(path: Path, segmentation: Segmentation, dataset: Dataset) -> None:
-    """Read back by our own reader, which places each frame by its own position, and compare voxels and identity."""
-    read = read_dicom_seg(path, segmentation.volume)
-    if len(read.masks) != len(segmentation.masks):
-        raise WriteError(
-            f"The DICOM-SEG read back with {len(read.masks)} segments instead of {len(segmentation.masks)}."
-        )
-    for segment, written, found in zip(segmentation.segments, segmentation.masks, read.masks, strict=True):
-        if not np.array_equal(written, found):
-            raise WriteError(f"The DICOM-SEG did not read back as written: voxels of {segment.label!r} differ.")
-    for segment, found_segment in zip(segmentation.segments, read.segments, strict=True):
-        if (_word(segment.label), segment.algorithm_type) != (found_segment.label, found_segment.algorithm_type):
-            raise WriteError(f"The DICOM-SEG did not read back as written: segment {segment.number} differs.")
-    source = segmentation.volume.headers[0]
-    if dataset.StudyInstanceUID != source.StudyInstanceUID or dataset.get("PatientID") != (
-        source.get("PatientID") or ""
-    ):
-        raise WriteError("The DICOM-SEG does not name the patient and study of its source.")
+        return _UNKNOWN

@@ -6,7 +6,7 @@ Deliberately not highdicom, which writes ours: two implementations must agree be
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,7 @@ def read_dicom_seg(path: Path, volume: Volume) -> Segmentation:
                 _mask(masks, value, path)[tuple(where[values == value].T)] = True
         else:
             _mask(masks, int(header.ReferencedSegmentNumber), path)[tuple(where.T)] = True
-    segments = tuple(_segment(item, number) for number, item in enumerate(described, 1))
+    segments = tuple(described_segment(item, number) for number, item in enumerate(described, 1))
     return Segmentation(volume, segments, tuple(masks.values()))
 
 
@@ -97,25 +97,40 @@ def _check_frame_of_reference(path: Path, dataset: Dataset, volume: Volume) -> N
     expected = volume.headers[0].get("FrameOfReferenceUID") if volume.headers else None
     found = dataset.get("FrameOfReferenceUID")
     if expected and found and expected != found:
-        raise GeometryError(f"{path.name} lies in another frame of reference ({found}) than the volume ({expected}).")
+        raise GeometryError(
+            f"{path.name} lies in another frame of reference than the volume; give the series it was made on."
+        )
 
 
-def _segment(item: Dataset, number: int) -> Segment:
+def described_segment(item: Dataset, number: int) -> Segment:
+    """What an item of the Segment Sequence says, as segment ``number``."""
     algorithm = (item.get("SegmentationAlgorithmIdentificationSequence") or [Dataset()])[0]
     return Segment(
         number=number,
         label=str(item.get("SegmentLabel") or f"Segment {number}"),
         category=_code(item, "SegmentedPropertyCategoryCodeSequence", MORPHOLOGICALLY_ABNORMAL),
         type=_code(item, "SegmentedPropertyTypeCodeSequence", LESION),
-        algorithm_type=AlgorithmType(item.get("SegmentAlgorithmType", "SEMIAUTOMATIC")),
+        algorithm_type=_algorithm_type(item),
         algorithm_name=str(algorithm.get("AlgorithmName") or item.get("SegmentAlgorithmName") or ""),
         algorithm_version=str(algorithm.get("AlgorithmVersion") or ""),
         tracking_uid=str(item.get("TrackingUID") or ""),
         colour=_colour(item, number),
+        tracking_id=str(item.get("TrackingID") or ""),
+        region=_code(item, "AnatomicRegionSequence", None),
     )
 
 
-def _code(item: Dataset, keyword: str, default: Code) -> Code:
+def _algorithm_type(item: Dataset) -> AlgorithmType:
+    """Semi-automatic where the file does not say, or says something else."""
+    said = str(item.get("SegmentAlgorithmType", ""))
+    return AlgorithmType(said) if said in list(AlgorithmType) else AlgorithmType.SEMIAUTOMATIC
+
+
+@overload
+def _code(item: Dataset, keyword: str, default: Code) -> Code: ...
+@overload
+def _code(item: Dataset, keyword: str, default: None) -> Code | None: ...
+def _code(item: Dataset, keyword: str, default: Code | None) -> Code | None:
     if not item.get(keyword):
         return default
     code = item.get(keyword)[0]

@@ -92,18 +92,27 @@ def _segment(number: int, keys: dict[str, str]) -> Segment:
         algorithm_version=tags.get("DICOM.SegmentAlgorithmVersion", ""),
         tracking_uid=tags.get("DICOM.TrackingUID", ""),
         colour=_colour(keys.get("Color", ""), number),
+        tracking_id=tags.get("DICOM.TrackingID", ""),
+        region=region_of(tags.get("TerminologyEntry", "")),
     )
 
 
 def codes_of(entry: str) -> tuple[Code, Code]:
     """Category and type of a serialised Slicer terminology entry; a lesion if it has none."""
-    codes = []
-    for part in entry.split("~")[1:3]:
-        scheme, _, rest = part.partition("^")
-        value, _, meaning = rest.partition("^")
-        if value:
-            codes.append(Code(value, scheme, meaning))
-    return (codes[0], codes[1]) if len(codes) == 2 else (MORPHOLOGICALLY_ABNORMAL, LESION)
+    codes = [_code(part) for part in entry.split("~")[1:3]]
+    return (codes[0], codes[1]) if len(codes) == 2 and codes[0] and codes[1] else (MORPHOLOGICALLY_ABNORMAL, LESION)
+
+
+def region_of(entry: str) -> Code | None:
+    """Anatomic region of a serialised Slicer terminology entry, if it names one."""
+    parts = entry.split("~")
+    return _code(parts[5]) if len(parts) > 5 else None
+
+
+def _code(part: str) -> Code | None:
+    scheme, _, rest = part.partition("^")
+    value, _, meaning = rest.partition("^")
+    return Code(value, scheme, meaning) if value else None
 
 
 def _colour(text: str, number: int) -> tuple[int, int, int]:

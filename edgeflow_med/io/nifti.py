@@ -7,13 +7,16 @@ label map written for a NIfTI image has the shape and the affine of that image's
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeflow_med.errors import ReadError, WriteError
-from edgeflow_med.io.atomic import write_verified
+from edgeflow_med.io.atomic import Part
+from edgeflow_med.io.limits import check_claim
 from edgeflow_med.segmentation import Segmentation
 from edgeflow_med.volume import Volume
 
@@ -48,6 +51,8 @@ def read_nifti(path: Path, *, modality: str | None = None) -> Volume:
         if not isinstance(image, (nibabel.Nifti1Image, nibabel.Nifti1Pair)):
             raise ReadError(f"{path.name} is not NIfTI, though its name says so; give a .nii or .nii.gz file.")
         _check_form(path, image.shape, image.get_data_dtype())
+        packed = path.name.lower().endswith(".gz")
+        check_claim(path.name, image.shape, image.get_data_dtype().itemsize, path.stat().st_size, packed=packed)
         data = np.asanyarray(image.dataobj)
     except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
         if isinstance(error, ReadError):
@@ -66,27 +71,50 @@ def read_nifti(path: Path, *, modality: str | None = None) -> Volume:
     return Volume(array, affine, modality=modality or "", name=name, warnings=tuple(notes))
 
 
-def write_nifti(segmentation: Segmentation, path: Path) -> None:
-    """Write a label map: uint8, 0 for background, else the segment number, on the grid of the volume.
+def nifti_parts(segmentation: Segmentation, path: Path, *, bids: bool = False, separate: bool = False) -> list[Part]:
+    """Label maps ready to be written: uint8, 0 for background, else the segment number, on the grid of the volume.
 
     Both geometry codes are 1 (scanner), so that readers that prefer the sform and readers that prefer the qform agree.
     A sheared grid fits only the sform, so there the qform code is 0, and readers that want right angles (ITK) refuse
     the file instead of showing it in the wrong place.
 
+    Args:
+        segmentation: What to write.
+        path: The name, or with ``separate`` the name that those of the files are made from.
+        bids: Add the sidecar and the table of labels that BIDS wants.
+        separate: One file for each segment, 1 inside; they may overlap.
+
     Raises:
-        WriteError: Overlapping segments, which one label map cannot hold, or a file that did not read back.
+        WriteError: Overlapping segments, which one label map cannot hold, or a name that BIDS does not allow.
     """
+    from edgeflow_med.io.bids import label_map_sidecars, mask_paths, mask_sidecar
+
+    if separate:
+        parts = []
+        for index, name in enumerate(mask_paths(segmentation, path)):
+            parts.append(_part(name, partial(_one_mask, segmentation, index), segmentation.volume))
+            parts += [mask_sidecar(segmentation, index, name)] if bids else []
+        return parts
     if segmentation.overlaps:
         raise WriteError(
-            f"Cannot write {path}: segments overlap, which a label map cannot hold; give .dcm or .seg.nrrd."
+            f"Cannot write {path}: segments overlap, which a label map cannot hold; give .dcm or .seg.nrrd, "
+            "or one file per segment."
         )
-    labels = segmentation.labelmap()
-    affine = affine_to_nifti(segmentation.volume.affine)
+    sidecars = label_map_sidecars(segmentation, path) if bids else []
+    return [_part(path, segmentation.labelmap, segmentation.volume), *sidecars]
+
+
+def _one_mask(segmentation: Segmentation, index: int) -> NDArray[np.uint8]:
+    return segmentation.masks[index].view(np.uint8)
+
+
+def _part(path: Path, voxels: Callable[[], NDArray[np.uint8]], volume: Volume) -> Part:
+    affine = affine_to_nifti(volume.affine)
 
     def write(temporary: Path) -> None:
         import nibabel
 
-        image = nibabel.Nifti1Image(labels.transpose(2, 1, 0), affine, dtype=np.uint8)
+        image = nibabel.Nifti1Image(voxels().transpose(2, 1, 0), affine, dtype=np.uint8)
         image.header.set_intent("label", name="segments")
         image.header.set_xyzt_units("mm")
         image.header["descrip"] = b"EdgeFlow-Med, not for clinical use"
@@ -94,7 +122,7 @@ def write_nifti(segmentation: Segmentation, path: Path) -> None:
         image.set_qform(affine, code=0 if _is_sheared(affine) else 1)
         nibabel.save(image, temporary)
 
-    write_verified(path, write, lambda temporary: _verify(temporary, labels, segmentation.volume))
+    return Part(path, write, lambda temporary: _verify(temporary, voxels(), volume))
 
 
 def _check_form(path: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
@@ -141,7 +169,7 @@ def _verify(path: Path, labels: NDArray[np.uint8], volume: Volume) -> None:
 
     ITK refuses a sheared grid in NIfTI, so there it is nibabel that reads back what nibabel wrote.
     """
-    from edgeflow_med.io.nrrd import read_itk_array
+    from edgeflow_med.io.itk import read_itk_array
 
     try:
         if _is_sheared(volume.affine):

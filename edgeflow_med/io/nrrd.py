@@ -1,4 +1,4 @@
-"""NRRD and MHA: images in by SimpleITK, label maps and 3D Slicer segmentations out.
+"""NRRD: label maps and 3D Slicer segmentations out; `edgeflow_med.io.itk` reads.
 
 The writer is our own, a text header and a gzip stream: pynrrd cannot write a label that is not ASCII.
 
@@ -14,64 +14,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeflow_med.errors import ReadError, WriteError
-from edgeflow_med.io.atomic import write_verified
+from edgeflow_med.errors import WriteError
+from edgeflow_med.io.atomic import Part
+from edgeflow_med.io.itk import read_itk_array
 from edgeflow_med.segmentation import Code, Segment, Segmentation
-from edgeflow_med.volume import Volume
 
 # Characters that separate the parts of a serialised terminology entry and of a segment's tags.
 _RESERVED = str.maketrans("^~|", "   ")
-_DETACHED = (b"data file:", b"datafile:", b"elementdatafile = ")
 
 
-def read_itk(path: Path, *, modality: str | None = None) -> Volume:
-    """Read a three-dimensional grey-value NRRD or MHA image.
-
-    Raises:
-        ReadError: Broken, not three-dimensional, or with its voxels in another file.
-    """
-    array, affine, _ = read_itk_array(path)
-    if array.ndim != 3:
-        raise ReadError(f"{path.name} holds {array.shape[3]} values per voxel, not one; give a CT or MR image.")
-    notes = []
-    if array.dtype.kind == "f":
-        array = array.astype(np.float32, copy=False)
-        broken = int(np.count_nonzero(~np.isfinite(array)))
-        if broken:
-            array = np.nan_to_num(array, nan=0.0, posinf=0.0, neginf=0.0)
-            notes.append(f"{broken} voxels are not numbers (NaN or infinite) and were read as 0.")
-    return Volume(array, affine, modality=modality or "", name=path.stem, warnings=tuple(notes))
-
-
-def read_itk_array(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64], dict[str, str]]:
-    """Voxels ``(K, J, I)`` or, of several components, ``(K, J, I, n)``; affine to LPS mm; the file's keys and values.
+def nrrd_part(segmentation: Segmentation, path: Path) -> Part:
+    """A ``.seg.nrrd`` for 3D Slicer, or a plain label map for any other ``.nrrd``, ready to be written.
 
     Raises:
-        ReadError: Broken, not three-dimensional, or with its voxels in another file.
-    """
-    import SimpleITK
-
-    _check_attached(path)
-    reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise ReadError(f"Cannot read {path.name}: {' '.join(str(error).split())[-160:]}") from None
-    if image.GetDimension() != 3:
-        raise ReadError(f"{path.name} has {image.GetDimension()} dimensions, not three; give one scan.")
-    affine = np.eye(4)
-    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    affine[:3, 3] = image.GetOrigin()
-    keys = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-    return SimpleITK.GetArrayFromImage(image), affine[:, [2, 1, 0, 3]], keys
-
-
-def write_nrrd(segmentation: Segmentation, path: Path) -> None:
-    """Write ``.seg.nrrd`` for 3D Slicer, or a plain label map for any other ``.nrrd``.
-
-    Raises:
-        WriteError: Overlapping segments in a plain label map, or a file that did not read back.
+        WriteError: Overlapping segments in a plain label map.
     """
     layers = layers_of(segmentation)
     if len(layers) > 1 and not path.name.lower().endswith(".seg.nrrd"):
@@ -91,7 +47,7 @@ def write_nrrd(segmentation: Segmentation, path: Path) -> None:
                 # The fastest axis comes first: the list of layers if there are several, then i, j and k.
                 stream.write(np.ascontiguousarray(np.moveaxis(labels, 0, -1)).data)
 
-    write_verified(path, write, lambda temporary: _verify(temporary, labels, segmentation))
+    return Part(path, write, lambda temporary: _verify(temporary, labels, segmentation))
 
 
 def layers_of(segmentation: Segmentation) -> list[list[int]]:
@@ -109,14 +65,15 @@ def layers_of(segmentation: Segmentation) -> list[list[int]]:
     return layers
 
 
-def terminology(category: Code, kind: Code) -> str:
+def terminology(category: Code, kind: Code, region: Code | None = None) -> str:
     """A terminology entry as 3D Slicer serialises it: context, category, type, modifier, anatomic region."""
 
-    def triple(code: Code) -> str:
-        return "^".join(part.translate(_RESERVED) for part in (code.scheme, code.value, code.meaning))
+    def triple(code: Code | None) -> str:
+        parts = (code.scheme, code.value, code.meaning) if code else ("", "", "")
+        return "^".join(part.translate(_RESERVED) for part in parts)
 
     types = f"Segmentation category and type - DICOM master list~{triple(category)}~{triple(kind)}~^^"
-    return f"{types}~Anatomic codes - DICOM master list~^^~^^"
+    return f"{types}~Anatomic codes - DICOM master list~{triple(region)}~^^"
 
 
 def _header(segmentation: Segmentation, layers: list[list[int]]) -> str:
@@ -156,11 +113,12 @@ def _segment_keys(segment: Segment, mask: NDArray[np.bool_], layer: int) -> dict
         used = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
         extent += [str(used[0]), str(used[-1])]
     tags = {
-        "TerminologyEntry": terminology(segment.category, segment.type),
+        "TerminologyEntry": terminology(segment.category, segment.type, segment.region),
         "DICOM.SegmentAlgorithmType": segment.algorithm_type.value,
         "DICOM.SegmentAlgorithmName": segment.algorithm_name,
         "DICOM.SegmentAlgorithmVersion": segment.algorithm_version,
         "DICOM.TrackingUID": segment.tracking_uid,
+        "DICOM.TrackingID": segment.tracking_id.translate(_RESERVED),
     }
     return {
         "ID": f"Segment_{segment.number}",
@@ -173,15 +131,6 @@ def _segment_keys(segment: Segment, mask: NDArray[np.bool_], layer: int) -> dict
         "Extent": " ".join(extent),
         "Tags": "".join(f"{key}:{value}|" for key, value in tags.items() if value),
     }
-
-
-def _check_attached(path: Path) -> None:
-    """Refuse a header that points to another file for its voxels: a path from outside is not to be followed."""
-    with path.open("rb") as file:
-        head = file.read(65536).split(b"\n\n")[0].lower()
-    for line in head.splitlines():
-        if line.startswith(_DETACHED) and line.split()[-1] != b"local":
-            raise ReadError(f"{path.name} keeps its voxels in another file; give one file that holds both.")
 
 
 def _verify(path: Path, labels: NDArray[np.uint8], segmentation: Segmentation) -> None:

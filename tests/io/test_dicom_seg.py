@@ -7,6 +7,7 @@ import subprocess
 import sysconfig
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,7 +118,8 @@ def test_several_segments_with_overlap_keep_voxels_and_all_that_is_said_about_th
     for segment, other in zip(segments, found.segments, strict=True):
         assert np.abs(np.subtract(segment.colour, other.colour)).max() <= 1  # CIELab is rounded to 16 bits
         tracking = segment.tracking_uid or other.tracking_uid
-        assert replace(other, colour=segment.colour) == replace(segment, tracking_uid=tracking)
+        expected = replace(segment, tracking_uid=tracking, tracking_id=segment.label)
+        assert replace(other, colour=segment.colour) == expected
         assert tracking
     assert dcmread(tmp_path / "three.dcm").SegmentsOverlap == "YES"
 
@@ -312,8 +314,8 @@ def test_what_does_not_read_back_is_never_given_its_name(volume: Volume, tmp_pat
     save(one_segment(volume, ellipsoid(PHANTOM)), target)
     old, honest = target.read_bytes(), dicom_seg.build_dicom_seg
 
-    def careless(segmentation: Segmentation) -> Dataset:
-        dataset = honest(segmentation)
+    def careless(*arguments: Any) -> Dataset:
+        dataset = honest(*arguments)
         pixels = bytearray(dataset.PixelData)
         pixels[next(n for n, byte in enumerate(pixels) if byte)] ^= 0xFF
         dataset.PixelData = bytes(pixels)

@@ -15,7 +15,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from edgeflow_med.errors import GeometryError, ReadError
 from edgeflow_med.io import dicom_seg, save
-from edgeflow_med.segmentation import AlgorithmType, Code, Segment
+from edgeflow_med.segmentation import AlgorithmType, Code, Segment, Segmentation
 from edgeflow_med.volume import Volume
 from tests.io.here import read_segmentation, read_volume
 from tests.phantoms import Phantom, ellipsoid, instances, one_segment, write_series
@@ -68,6 +68,11 @@ def test_segmentations_of_other_kinds_are_read(volume: Volume, tmp_path: Path) -
         read_segmentation(tmp_path / "fractional.dcm", volume)
 
 
+def _lesion(volume: Volume, mask: NDArray[np.bool_]) -> tuple[Segment, Segmentation]:
+    segmentation = one_segment(volume, mask)
+    return segmentation.segments[0], segmentation
+
+
 def _highdicom(volume: Volume, mask: NDArray[np.bool_], kind: str, syntax: str) -> Dataset:
     from highdicom.seg import Segmentation as HighdicomSegmentation
     from pydicom.uid import generate_uid
@@ -76,7 +81,7 @@ def _highdicom(volume: Volume, mask: NDArray[np.bool_], kind: str, syntax: str) 
         source_images=list(volume.headers),
         pixel_array=mask.astype(np.uint8),
         segmentation_type=kind,
-        segment_descriptions=[dicom_seg._description(Segment(1, "Lesion"), "")],
+        segment_descriptions=[dicom_seg.describe_segment(*_lesion(volume, mask))],
         series_instance_uid=generate_uid(),
         series_number=1,
         sop_instance_uid=generate_uid(),
