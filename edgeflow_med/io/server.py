@@ -69,7 +69,7 @@ class Server:
         self.address = address
         self._known = credentials is not None
         # Their lines at these levels hold UIDs and the patient's ID of a search.
-        for name in ("dicomweb_client", "urllib3"):
+        for name in ("dicomweb_client", "retrying", "urllib3"):
             logging.getLogger(name).setLevel(logging.ERROR)
         self._client = _Client(address, _session(address, credentials, ca_file), callback=_limit, timeout=TIMEOUTS_S)
         self._client.host = urlsplit(address).netloc  # the library leaves out the port
