@@ -9,10 +9,9 @@ from __future__ import annotations
 import warnings
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless, generate_uid
 
@@ -84,27 +83,16 @@ def build_dicom_seg(
     segmentation: Segmentation, sources: Sources, encoding: SegEncoding = SegEncoding.BINARY, creator: str = ""
 ) -> Dataset:
     """The Segmentation as a dataset; arguments as for `dicom_seg_part`."""
-    from highdicom.content import PlanePositionSequence
-    from highdicom.enum import CoordinateSystemNames
     from highdicom.seg import Segmentation as HighdicomSegmentation
 
-    occupied = np.flatnonzero(segmentation.occupied().any(axis=0))
-    for k in occupied.tolist():
-        if k not in sources.images:
-            raise WriteError(
-                f"Slice {k} is missing from the series, so a DICOM-SEG cannot refer to it; erase it, or give .nii.gz."
-            )
+    _check_encoding(segmentation, sources, encoding)
     version, first = product_version(), next(iter(sources.images.values()))
     unreviewed = sum(segment.unreviewed_slices for segment in segmentation.segments)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # source values that bend VR rules are copied as they are
         dataset = HighdicomSegmentation(
             source_images=list(sources.images.values()),
-            pixel_array=_pixels(segmentation, occupied, encoding),
-            plane_positions=[
-                PlanePositionSequence(CoordinateSystemNames.PATIENT, sources.images[k].ImagePositionPatient)
-                for k in occupied.tolist()
-            ],
+            **_planes(segmentation, sources),
             segmentation_type="LABELMAP" if encoding is SegEncoding.LABELMAP else "BINARY",
             segment_descriptions=[describe_segment(segment, segmentation) for segment in segmentation.segments],
             series_instance_uid=generate_uid(),
@@ -177,16 +165,32 @@ def series_number(source: Dataset) -> int:
     return number * 100 + 1 if 0 <= number < 10_000_000 else 1
 
 
-def _pixels(segmentation: Segmentation, occupied: NDArray[np.intp], encoding: SegEncoding) -> NDArray[np.uint8]:
-    """The occupied slices as label map ``(k, J, I)`` or, where segments overlap, as ``(k, J, I, segments)``."""
-    where: slice | NDArray[np.intp] = occupied
-    if occupied.size and occupied[-1] - occupied[0] + 1 == occupied.size:
-        where = slice(int(occupied[0]), int(occupied[-1]) + 1)  # without a copy
-    if not segmentation.overlaps:
-        return segmentation.labelmap()[where]
-    if encoding is SegEncoding.LABELMAP:
+def _check_encoding(segmentation: Segmentation, sources: Sources, encoding: SegEncoding) -> None:
+    if encoding is SegEncoding.LABELMAP and segmentation.overlaps:
         raise WriteError("Segments overlap, which a label map cannot hold; give the encoding binary or deflated.")
-    return np.stack([mask[where].view(np.uint8) for mask in segmentation.masks], axis=-1)
+    for k in np.flatnonzero(segmentation.occupied().any(axis=0)).tolist():
+        if k not in sources.images:
+            raise WriteError(
+                f"Slice {k} is missing from the series, so a DICOM-SEG cannot refer to it; erase it, or give .nii.gz."
+            )
+
+
+def _planes(segmentation: Segmentation, sources: Sources) -> dict[str, Any]:
+    """Voxels as highdicom takes them, and where they lie if that is not simply on the source images.
+
+    A label map ``(k, J, I)`` of all source images, of which highdicom leaves out the empty ones; where segments overlap
+    masks ``(k, J, I, segments)`` of the occupied slices alone, which keeps memory small.
+    """
+    if not segmentation.overlaps:
+        labels = segmentation.labelmap()
+        return {"pixel_array": labels if len(sources.images) == len(labels) else labels[list(sources.images)]}
+    from highdicom.content import PlanePositionSequence
+
+    occupied = np.flatnonzero(segmentation.occupied().any(axis=0)).tolist()
+    return {
+        "pixel_array": np.stack([mask[occupied].view(np.uint8) for mask in segmentation.masks], axis=-1),
+        "plane_positions": [PlanePositionSequence("PATIENT", sources.images[k].ImagePositionPatient) for k in occupied],
+    }
 
 
 def _series_description(segmentation: Segmentation) -> str:

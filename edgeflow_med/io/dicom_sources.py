@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 from pydicom.uid import UID, generate_uid
 from pydicom.valuerep import DA, TM, format_number_as_ds
 
@@ -67,13 +67,12 @@ def normalised_sources(volume: Volume) -> Sources:
     if missing:
         raise WriteError(f"The source images have no {missing[0]}, so a DICOM-SEG cannot refer to them; give .nii.gz.")
     orientation = _orientation(volume)
-    shared: dict[str, object] = {
-        "ImageOrientationPatient": [_decimal(value) for value in orientation],
-        "PixelSpacing": [_decimal(mm) for mm in volume.spacing[1:]],
-    }
+    shared = Dataset()
+    shared.ImageOrientationPatient = [_decimal(value) for value in orientation]
+    shared.PixelSpacing = [_decimal(mm) for mm in volume.spacing[1:]]
     first, warnings = next(iter(headers.values())), list[str]()
     if not first.get("FrameOfReferenceUID"):
-        shared["FrameOfReferenceUID"] = generate_uid(entropy_srcs=[first.SeriesInstanceUID])
+        shared.FrameOfReferenceUID = generate_uid(entropy_srcs=[first.SeriesInstanceUID])
         warnings.append("The images name no frame of reference; one derived from their series UID was written.")
     absent = [keyword for keyword in _TYPE_2 if keyword not in first]
     if absent:
@@ -82,11 +81,12 @@ def normalised_sources(volume: Volume) -> Sources:
     if wrong:
         warnings.append(f"The images' {', '.join(wrong)} are not what DICOM allows there; written empty.")
     if not first.get("SliceThickness"):
-        shared["SliceThickness"] = _decimal(volume.spacing[0])
+        shared.SliceThickness = _decimal(volume.spacing[0])
         warnings.append("The images have no SliceThickness; the distance between slices was written.")
     warnings += _told_jitter(headers.values(), orientation) + _told_character_set(first)
     emptied = [*absent, *(k for k in (*_FORMS, "PatientSex") if k not in absent and not _has_form(first, k))]
-    shared |= dict.fromkeys(emptied, "")
+    for keyword in emptied:
+        setattr(shared, keyword, "")
     images = {k: _stand_in(header, k, shared) for k, header in headers.items()}
     return Sources(images, headers, tuple(warnings))
 
@@ -119,14 +119,12 @@ def _orientation(volume: Volume) -> NDArray[np.float64]:
     return np.concatenate([rows, columns / np.linalg.norm(columns)])
 
 
-def _stand_in(header: Dataset, k: int, shared: dict[str, object]) -> Dataset:
-    changes = dict(shared)
+def _stand_in(header: Dataset, k: int, shared: Dataset) -> Dataset:
+    source = header[:]  # shares its elements with the header, so they are replaced and never changed
+    source.update(shared)
     if "ReferencedFrameNumber" in header:
-        changes |= {"SOPInstanceUID": _stand_in_uid(k), "SOPClassUID": _CT_IMAGE_STORAGE}
-    source = header[:]  # shares its elements with the header, so they are taken out before others are put in
-    for keyword, value in changes.items():
-        source.pop(keyword, None)
-        setattr(source, keyword, value)
+        for keyword, value in (("SOPInstanceUID", _stand_in_uid(k)), ("SOPClassUID", _CT_IMAGE_STORAGE)):
+            source[keyword] = DataElement(keyword, "UI", value)
     return source
 
 

@@ -1,0 +1,1 @@
+"""DICOM-SEG on trial: independent readers and validators, planted defects, kills while saving, speed and memory."""

@@ -1,0 +1,153 @@
+"""How long writing a large DICOM-SEG takes, and how much memory, next to highdicom alone in the same run.
+
+A CT of 512 x 512 x 600 voxels with ten segments in one label map. Each way runs in a process of its own, which tells
+its peak memory, volume and masks included; the ways take turns, and the fastest run of each counts.
+
+    python -m benchmarks.seg.speed            # writes benchmarks/results/seg_speed.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from benchmarks.seg.machine import RESULTS, provenance
+from edgeflow_med.segmentation import LabelMasks, Segment, Segmentation
+from edgeflow_med.volume import Volume
+
+SHAPE, SEGMENTS, ROUNDS = (600, 512, 512), 10, 3
+WAYS = ("highdicom", "unchecked", "checked")
+# Times of highdicom's own, and gigabytes, that must not be passed.
+LIMITS = {"unchecked": 1.2, "checked": 2.5, "peak_gb": 1.5}
+
+
+def make(shape: tuple[int, int, int]) -> Segmentation:
+    """Ten ellipsoids on a volume whose headers are those of a CT series."""
+    from tests.phantoms import AXIAL, instances
+
+    phantom = replace(AXIAL, shape=(shape[0], 2, 2), spacing=(1.0, 0.8, 0.8))
+
+    def resize(header: Dataset, _: int) -> None:
+        header.Rows, header.Columns = shape[1:]
+        del header.PixelData
+
+    headers = tuple(instances(phantom, resize))
+    volume = Volume(np.full(shape, -1000, np.int16), phantom.affine, modality="CT", headers=headers)
+    segments = tuple(
+        Segment(n, f"Lesion {n}", algorithm_name="EdgeFlow", algorithm_version="1") for n in range(1, SEGMENTS + 1)
+    )
+    return Segmentation(volume, segments, LabelMasks(_labels(shape), SEGMENTS))
+
+
+def _labels(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    random = np.random.default_rng(7)
+    labels = np.zeros(shape, np.uint8)
+    size = np.array(shape)
+    for number in range(1, SEGMENTS + 1):
+        centre, radius = size * random.uniform(0.3, 0.7, 3), size * random.uniform(0.08, 0.12, 3)
+        low, high = np.maximum(0, centre - radius).astype(int), np.minimum(size, centre + radius + 1).astype(int)
+        grid = np.ogrid[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+        distance = sum(((axis - c) / r) ** 2 for axis, c, r in zip(grid, centre, radius, strict=True))
+        part = labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+        part[np.asarray(distance) < 1] = number
+    return labels
+
+
+def once(way: str, shape: tuple[int, int, int]) -> dict[str, float]:
+    """Write in one way; seconds and peak memory of this process."""
+    import highdicom
+
+    from edgeflow_med.io import dicom_seg
+    from edgeflow_med.io.atomic import write_together
+    from edgeflow_med.io.dicom_sources import normalised_sources
+
+    segmentation = make(shape)
+    assert highdicom.__version__
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "seg.dcm")
+        began = time.perf_counter()
+        if way == "highdicom":
+            _by_highdicom(segmentation).save_as(path)
+        elif way == "unchecked":
+            sources = normalised_sources(segmentation.volume)
+            dicom_seg.build_dicom_seg(segmentation, sources).save_as(path, enforce_file_format=True)
+        else:
+            part, _ = dicom_seg.dicom_seg_part(segmentation, path)
+            write_together([part])
+        seconds = time.perf_counter() - began
+        size = path.stat().st_size
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"seconds": seconds, "peak_gb": peak / 1e9, "file_mb": size / 1e6}
+
+
+def _by_highdicom(segmentation: Segmentation) -> Any:
+    """What a user of highdicom alone would write: all slices as they are, empty frames left out by highdicom."""
+    from highdicom.seg import Segmentation as HighdicomSegmentation
+    from pydicom.uid import generate_uid
+
+    from edgeflow_med.io.dicom_seg import describe_segment
+
+    return HighdicomSegmentation(
+        source_images=list(segmentation.volume.headers),
+        pixel_array=segmentation.labelmap(),
+        segmentation_type="BINARY",
+        segment_descriptions=[describe_segment(segment, segmentation) for segment in segmentation.segments],
+        series_instance_uid=generate_uid(),
+        series_number=1,
+        sop_instance_uid=generate_uid(),
+        instance_number=1,
+        manufacturer="x",
+        manufacturer_model_name="x",
+        software_versions="1",
+        device_serial_number="1",
+    )
+
+
+def main() -> int:
+    """Measure all ways and write the result; exit status 1 if a limit is passed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--way", choices=WAYS, help="measure one way in this process and print it")
+    parser.add_argument("--slices", type=int, default=SHAPE[0])
+    parser.add_argument("--output", type=Path, default=RESULTS / "seg_speed.json")
+    given = parser.parse_args()
+    shape = (given.slices, *SHAPE[1:])
+    if given.way:
+        print(json.dumps(once(given.way, shape)))
+        return 0
+    runs: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    for _ in range(ROUNDS):
+        for way in WAYS:
+            command = [sys.executable, "-m", "benchmarks.seg.speed", "--way", way, "--slices", str(given.slices)]
+            runs[way].append(json.loads(subprocess.check_output(command, text=True)))
+    best = {way: min(results, key=lambda result: result["seconds"]) for way, results in runs.items()}
+    times = {way: best[way]["seconds"] / best["highdicom"]["seconds"] for way in ("unchecked", "checked")}
+    held = all(times[way] <= LIMITS[way] for way in times) and best["checked"]["peak_gb"] <= LIMITS["peak_gb"]
+    document = {
+        **provenance(),
+        "shape": list(shape),
+        "segments": SEGMENTS,
+        "fastest_of": ROUNDS,
+        "ways": {way: {key: round(value, 3) for key, value in result.items()} for way, result in best.items()},
+        "times_highdicom": {way: round(value, 3) for way, value in times.items()},
+        "limits": LIMITS,
+        "held": held,
+    }
+    given.output.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    print(json.dumps(document, indent=2))
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
