@@ -58,10 +58,10 @@ def describe(
         "axis": "kji"[session.axis],
         "window": {"name": window.name, "low": window.low, "high": window.high},
         "model": {
-            "name": predictor.name,
-            "version": predictor.version,
+            "name": predictor.name if predictor else "",
+            "version": predictor.version if predictor else "",
             "sha256": checksum,
-            "device": predictor.device,
+            "device": predictor.device if predictor else "",
         },
         "prompts": prompts_document(session),
         "segments": [
@@ -75,16 +75,15 @@ def describe(
 
 def describe_segment(session: Session, state: SegmentState, steps: Sequence[SliceStep] = ()) -> dict[str, Any]:
     """What was found of one segment; see :func:`describe`."""
+    seconds = session.prompt_seconds(state)
     return {
         "label": state.label,
         "volume_ml": round(volume_ml(state.mask, session.volume), 4),
         "diameters": _describe_diameters(longest_diameters(state.mask, session.volume, session.plane)),
-        "unreviewed_slices": len(state.proposed),
-        "prompt_seconds": [round(value, 4) for value in state.seconds],
-        "first_prompt_seconds": round(state.seconds[0], 4) if state.seconds else None,
-        "later_prompts_median_seconds": (
-            round(statistics.median(state.seconds[1:]), 4) if len(state.seconds) > 1 else None
-        ),
+        "unreviewed_slices": session.unreviewed(state),
+        "prompt_seconds": [round(value, 4) for value in seconds],
+        "first_prompt_seconds": round(seconds[0], 4) if seconds else None,
+        "later_prompts_median_seconds": round(statistics.median(seconds[1:]), 4) if len(seconds) > 1 else None,
         "slices": _describe_slices(session, state),
         "stops": [
             {"slice": step.index, "direction": step.direction, "reason": step.stop.value}
@@ -97,9 +96,9 @@ def describe_segment(session: Session, state: SegmentState, steps: Sequence[Slic
 def prompts_document(session: Session) -> dict[str, Any]:
     """The session's prompts in the form of a prompts file; segments without prompts are left out."""
     segments = [
-        {"label": state.label, "prompts": [to_document(p) for given in state.prompts.values() for p in given]}
+        {"label": state.label, "prompts": prompts}
         for state in session.segments
-        if state.prompts
+        if (prompts := [to_document(p) for _, known in state.on_axis(session.axis) for p in known.prompts])
     ]
     return {"version": 1, "plane": session.plane.value, "segments": segments}
 
@@ -123,8 +122,8 @@ def _describe_slices(session: Session, state: SegmentState) -> list[dict[str, An
     rows = []
     for measured in slice_diameters(state.mask, session.volume, session.plane):
         index = measured.slice_index
-        answer = state.answers.get(index)
-        origin = "prompted" if index in state.prompts else "proposed" if index in state.proposed else "imported"
+        known = state.slices.get((session.axis, index))
+        origin = "imported" if known is None else "prompted" if known.prompts else known.status.value
         rows.append(
             {
                 "slice": index,
@@ -132,8 +131,8 @@ def _describe_slices(session: Session, state: SegmentState) -> list[dict[str, An
                 "area_mm2": round(int(np.take(state.mask, index, session.axis).sum()) * pixel_mm2, 2),
                 "longest_mm": round(measured.longest_mm, 2),
                 "perpendicular_mm": round(measured.perpendicular_mm, 2),
-                "quality": None if answer is None else round(answer.quality, 4),
-                "edge_agreement": None if answer is None else round(session.edge_quality(state, index), 4),
+                "quality": None if known is None or known.quality is None else round(known.quality, 4),
+                "edge_agreement": None if known is None else round(session.edge_quality(state, index), 4),
             }
         )
     return rows

@@ -16,7 +16,7 @@ from edgeflow_med.predictors.base import SliceRequest
 from edgeflow_med.prompts import Click, Scribble
 from edgeflow_med.propagation import Stop
 from edgeflow_med.segmentation import AlgorithmType
-from edgeflow_med.session import MAX_SEGMENTS, SegmentState, Session
+from edgeflow_med.session import MAX_SEGMENTS, Session
 from edgeflow_med.volume import Index, Plane, Volume
 from tests.phantoms import Phantom
 from tests.region_growing import RegionGrower, iou
@@ -57,15 +57,17 @@ class Watcher(RegionGrower):
 
 def test_a_click_outlines_one_slice(session: Session) -> None:
     segment = session.add_segment("Lesion")
-    answer = session.click(MIDDLE)
+    change = session.click(MIDDLE)
+    assert change.answer is not None
     mask = session.mask()
     assert mask.shape == SHAPE
     assert mask.dtype == np.bool_
     assert iou(mask[12], ball()[12]) > 0.9
-    np.testing.assert_array_equal(mask[12], answer.mask)
+    np.testing.assert_array_equal(mask[12], change.answer.mask)
     assert not np.delete(mask, 12, 0).any()
-    assert segment.prompts == {12: [Click(MIDDLE)]}
-    assert len(segment.seconds) == 1
+    assert list(segment.slices) == [(0, 12)]
+    assert segment.slices[0, 12].prompts == (Click(MIDDLE),)
+    assert session.prompt_seconds() == [change.seconds]
     assert session.edge_quality(segment, 12) > 0.05
 
 
@@ -121,7 +123,11 @@ def test_clicks_add_up_and_the_last_answer_is_handed_on() -> None:
     session.click((12, 18, 33), positive=False)
     assert [len(request.strokes) for request in watcher.seen] == [1, 2]
     assert watcher.seen[0].previous is None
-    assert watcher.seen[1].previous is first
+    assert first.answer is not None
+    previous = watcher.seen[1].previous
+    assert previous is not None
+    np.testing.assert_array_equal(previous.probability, first.answer.probability)
+    np.testing.assert_array_equal(previous.edge, first.answer.edge)
     assert watcher.seen[1].strokes[1].points == ((18.0, 33.0),)
     assert not watcher.seen[1].strokes[1].positive
     assert not session.mask()[12, 18, 33]
@@ -141,7 +147,7 @@ def test_a_scribble_is_handed_on_in_pixels() -> None:
     (stroke,) = watcher.seen[0].strokes
     assert [list(point) for point in stroke.points] == [[v for a, v in enumerate(e) if a != axis] for e in ends]
     assert stroke.width == pytest.approx(3.0 / min(session.slice_spacing))
-    assert isinstance(session.segments[0].prompts[MIDDLE[axis]][0], Scribble)
+    assert isinstance(session.segments[0].slices[axis, MIDDLE[axis]].prompts[0], Scribble)
 
 
 @given(st.tuples(*(st.integers(0, n - 1) for n in SHAPE)), st.booleans())
@@ -160,8 +166,8 @@ def test_propagation_finds_the_ball_and_proposes_it(session: Session) -> None:
     steps = list(session.propagate(segment))
     assert iou(session.mask(), ball()) > 0.9
     assert {step.direction: step.stop for step in steps if step.stop} == {-1: Stop.ENDED, 1: Stop.ENDED}
-    assert segment.proposed == {step.index for step in steps if step.prediction is not None}
-    assert 12 not in segment.proposed
+    assert segment.proposed == sorted({(0, step.index) for step in steps if step.prediction is not None})
+    assert (0, 12) not in segment.proposed
     assert session.segmentation().segments[0].unreviewed_slices == len(segment.proposed)
 
 
@@ -169,9 +175,9 @@ def test_a_prompt_on_a_proposed_slice_reviews_it(session: Session) -> None:
     segment = session.add_segment("Lesion")
     session.click(MIDDLE)
     list(session.propagate(limit=2))
-    assert segment.proposed == {10, 11, 13, 14}
+    assert segment.proposed == [(0, 10), (0, 11), (0, 13), (0, 14)]
     session.click((13, 18, 26))
-    assert segment.proposed == {10, 11, 14}
+    assert segment.proposed == [(0, 10), (0, 11), (0, 14)]
 
 
 def test_slices_of_the_reader_are_never_overwritten(session: Session) -> None:
@@ -193,8 +199,8 @@ def test_a_second_run_takes_back_what_the_first_proposed(session: Session) -> No
     list(session.propagate(segment))
     list(session.propagate(segment, limit=1))
     assert np.flatnonzero(session.mask().any((1, 2))).tolist() == [11, 12, 13]
-    assert segment.proposed == {11, 13}
-    assert set(segment.answers) == {11, 12, 13}
+    assert segment.proposed == [(0, 11), (0, 13)]
+    assert set(segment.slices) == {(0, 11), (0, 12), (0, 13)}
 
 
 def test_cancelling_keeps_what_is_done(session: Session) -> None:
@@ -205,7 +211,7 @@ def test_cancelling_keeps_what_is_done(session: Session) -> None:
     next(steps)
     steps.close()  # type: ignore[attr-defined]
     assert np.flatnonzero(session.mask().any((1, 2))).tolist() == [10, 11, 12]
-    assert segment.proposed == {10, 11}
+    assert segment.proposed == [(0, 10), (0, 11)]
 
 
 def test_segments_are_kept_apart(session: Session) -> None:
@@ -282,7 +288,7 @@ WRONG = {
     "long label": (lambda s: s.add_segment("x" * 65), UsageError, "1 to 64"),
     "other grid": (lambda s: s.add_segment("x", np.zeros((1, 2, 3), bool)), GeometryError, r"\(1, 2, 3\)"),
     "stranger": (
-        lambda s: s.click(MIDDLE, segment=SegmentState("x", np.zeros(SHAPE, bool))),
+        lambda s: s.click(MIDDLE, segment=Session(s.volume, RegionGrower(), journal=False).add_segment("x")),
         UsageError,
         "does not belong",
     ),
@@ -299,7 +305,7 @@ def test_wrong_use_is_refused_and_changes_nothing(session: Session, case: str) -
     assert "\n" not in str(caught.value)
     assert len(session.segments) == 1
     assert not session.mask().any()
-    assert not session.segments[0].prompts
+    assert not session.segments[0].slices
 
 
 def test_unknown_planes_and_windows_are_refused() -> None:

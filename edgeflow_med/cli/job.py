@@ -131,7 +131,7 @@ def _read(job: Job) -> Volume:
 def _start(job: Job, volume: Volume, plane: Plane) -> Session:
     from edgeflow_med.predictors import load_predictor
 
-    return Session(volume, load_predictor(job.model, job.device), plane=plane, window=job.window)
+    return Session(volume, load_predictor(job.model, job.device), plane=plane, window=job.window, journal=False)
 
 
 def _segments(
@@ -171,11 +171,14 @@ def _segment(
     with make_progress(console) as progress:
         task = progress.add_task("Answering prompts", total=len(prompts))
         for prompt in prompts:
-            answer = session.prompt(prompt, state)
+            change = session.prompt(prompt, state)
+            assert change.answer is not None  # that of a prompt always has one
             console.print(
-                f"  {_name(prompt):<28}{state.seconds[-1]:6.2f} s {answer.mask.sum() * pixel:9.0f} mm2"
-                f"  quality {answer.quality:.2f}"
+                f"  {_name(prompt):<28}{change.seconds:6.2f} s {change.answer.mask.sum() * pixel:9.0f} mm2"
+                f"  quality {change.answer.quality:.2f}"
             )
+            for line in change.warnings:
+                warn(console, line)
             progress.advance(task)
         if not state.mask.any():
             raise PromptError(f"The mask of {state.label!r} came out empty; give a click inside it, or other clicks.")
@@ -214,6 +217,7 @@ def _print_volume(console: Console, volume: Volume) -> None:
 
 def _print_engine(console: Console, session: Session, clock: Clock) -> None:
     predictor = session.predictor
+    assert predictor is not None  # _start gave it one
     row(console, "Plane", f"{session.plane}, slices along {'kji'[session.axis]}")
     row(console, "Window", str(session.window))
     row(console, "Model", f"{predictor.name} {predictor.version}, loaded in {clock.seconds['load_model']:.1f} s")

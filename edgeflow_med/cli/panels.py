@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeflow_med.picture import TILES, Mark, SegmentPicture, SlicePanel
-from edgeflow_med.segmentation import PALETTE
 from edgeflow_med.session import SegmentState, Session
 from edgeflow_med.volume import Plane, Volume
 
@@ -75,9 +74,9 @@ def picture_rows(session: Session, found: dict[str, Any]) -> list[SegmentPicture
     """One row per segment with prompts; ``found`` is what :func:`edgeflow_med.report.describe` says of the session."""
     view = View.of(session.volume, session.plane)
     rows = []
-    for number, (state, entry) in enumerate(zip(session.segments, found["segments"], strict=True)):
-        if state.prompts and state.mask.any():
-            rows.append(_row(session, state, entry, view, PALETTE[number % len(PALETTE)]))
+    for state, entry in zip(session.segments, found["segments"], strict=True):
+        if any(known.prompts for _, known in state.on_axis(view.axis)) and state.mask.any():
+            rows.append(_row(session, state, entry, view))
     return rows
 
 
@@ -87,19 +86,18 @@ def caption(session: Session, found: dict[str, Any]) -> str:
     return f"{modality}  ·  window {session.window}  ·  {found['model']['name']} {found['model']['version']}"
 
 
-def _row(
-    session: Session, state: SegmentState, entry: dict[str, Any], view: View, colour: tuple[int, int, int]
-) -> SegmentPicture:
+def _row(session: Session, state: SegmentState, entry: dict[str, Any], view: View) -> SegmentPicture:
     areas = {row["slice"]: row["area_mm2"] for row in entry["slices"]}
-    main = max([index for index in state.prompts if index in areas] or areas, key=lambda index: areas[index])
+    prompts = {index: known.prompts for index, known in state.on_axis(view.axis) if known.prompts}
+    main = max([index for index in prompts if index in areas] or areas, key=lambda index: areas[index])
     numbers = sorted(areas)
     marks = tuple(
         Mark(tuple(view.point(point) for point in prompt.points), prompt.positive)
-        for prompt in state.prompts.get(main, ())
+        for prompt in prompts.get(main, ())
     )
     return SegmentPicture(
         label=state.label,
-        colour=colour,
+        colour=state.colour,
         spacing=view.spacing,
         letters=view.letters,
         axis="kji"[view.axis],
@@ -120,7 +118,8 @@ def choose_evenly(numbers: Sequence[int], main: int) -> list[int]:
 
 
 def _panel(session: Session, state: SegmentState, index: int, view: View) -> SlicePanel:
-    answer = state.answers.get(index)
+    known = state.slices.get((view.axis, index))
+    answer = None if known is None or known.packed is None else session.answer_on(index, state)
     level = np.take(state.mask, index, view.axis).astype(np.float32) if answer is None else answer.probability
     return SlicePanel(
         index,

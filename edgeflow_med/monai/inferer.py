@@ -87,7 +87,7 @@ class EdgeFlowInferer(Inferer):
 
     def _segment(self, predictor: TorchPredictor, image: Tensor, prompts: PromptSet) -> Tensor:
         """One image ``(1, I, J, K)`` -> its label map."""
-        session = Session(to_volume(image), predictor, plane=prompts.plane, window="0,1")
+        session = Session(to_volume(image), predictor, plane=prompts.plane, window="0,1", journal=False)
         for entry in prompts.segments:
             segment = session.add_segment(entry.label)
             for prompt in entry.prompts:

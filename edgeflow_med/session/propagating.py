@@ -1,0 +1,200 @@
+"""Propagation as one step of a session: anchors stay, the rest is proposed, what is done when it stops is kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from edgeflow_med.errors import PromptError
+from edgeflow_med.predictors.base import Prediction, SliceRequest
+from edgeflow_med.propagation import SliceStep
+from edgeflow_med.session.changes import PackedPrediction, SliceKey, Step
+from edgeflow_med.session.history import Node
+from edgeflow_med.session.painting import PaintActions
+from edgeflow_med.session.prompting import slice_digest
+from edgeflow_med.session.rules import Pixels, decide, excluded
+from edgeflow_med.session.state import Origin, SegmentState, SliceState, SliceStatus, plane_of
+from edgeflow_med.volume import Plane
+
+Walk = Generator[SliceRequest | SliceStep, Prediction | None, None]
+
+
+class PropagationActions(PaintActions):
+    """The part of a session that is about propagation."""
+
+    def propagate(
+        self,
+        segment: SegmentState | int | None = None,
+        *,
+        plane: Plane | str | None = None,
+        starts: Sequence[int] | None = None,
+        directions: Sequence[int] = (-1, 1),
+        limit: int | None = None,
+        limit_mm: float | None = None,
+    ) -> Iterator[SliceStep]:
+        """Carry a segment from the slices that the reader stands behind to their neighbours, which become *proposed*.
+
+        Annotated, accepted and edited slices are anchors: they are never changed, whatever plane they lie in. All is
+        one step for undo, also when the iteration is cancelled, which leaves what is done.
+
+        Args:
+            segment: Which one; may be left out if there is only one.
+            plane: Along which slices; the session's plane if None.
+            starts: Numbers of the slices to set out from; all anchors that hold something if None.
+            directions: -1, 1 or both.
+            limit: At most this many slices from each start.
+            limit_mm: At most this far from each start.
+
+        Yields:
+            A step once its slice is in the state and in the journal.
+
+        Raises:
+            PromptError: Nothing has been annotated yet.
+            UsageError: The segment is locked, or the session has no predictor.
+        """
+        predictor = self._need_predictor()
+        walk = self.walk(segment, plane=plane, starts=starts, directions=directions, limit=limit, limit_mm=limit_mm)
+
+        def drive() -> Iterator[SliceStep]:
+            sent: Prediction | None = None
+            try:
+                while True:
+                    item = walk.send(sent)
+                    sent = None
+                    if isinstance(item, SliceRequest):
+                        sent = predictor.predict(item)
+                    else:
+                        yield item
+            except StopIteration:
+                return
+            finally:
+                walk.close()
+
+        return drive()
+
+    def walk(
+        self,
+        segment: SegmentState | int | None = None,
+        *,
+        plane: Plane | str | None = None,
+        starts: Sequence[int] | None = None,
+        directions: Sequence[int] = (-1, 1),
+        limit: int | None = None,
+        limit_mm: float | None = None,
+    ) -> Walk:
+        """The same without a predictor: yields requests, to be sent their predictions, and steps once they are done.
+
+        It ends by itself when the session is changed by anything else meanwhile. Arguments and errors as
+        :meth:`propagate`.
+        """
+        state, (axis, _) = self._unlocked(segment), self._key(plane)
+        known = {
+            index: self._stands(state.id, (axis, index))
+            for index, value in state.on_axis(axis)
+            if value.status is not SliceStatus.PROPOSED
+        }
+        if not any(prediction.mask.any() for index, prediction in known.items() if starts is None or index in starts):
+            raise PromptError(f"Segment {state.label!r} has nothing to propagate; click on it first.")
+        return self._walk(state, axis, known, starts, directions, limit, limit_mm)
+
+    def _walk(
+        self,
+        state: SegmentState,
+        axis: int,
+        known: dict[int, Prediction],
+        starts: Sequence[int] | None,
+        directions: Sequence[int],
+        limit: int | None,
+        limit_mm: float | None,
+    ) -> Walk:
+        from edgeflow_med.session.bridge import touched, walk
+
+        ledger, count = self._ledger, self.volume.shape[axis]
+        plane = self._plane_on(axis)
+        gaps = touched(count, known, starts, directions)
+        node = self._clear_proposals(state, [(axis, index) for gap in gaps for index in gap])
+        inner = walk(
+            lambda index: self.slice_image(index, plane),
+            count,
+            known,
+            starts=starts,
+            spacing=self._spacing(axis),
+            thickness=self.volume.spacing[axis],
+            directions=directions,
+            limit=limit,
+            limit_mm=limit_mm,
+            excluded=lambda index: self._excluded(state.id, (axis, index)),
+        )
+        sent: Prediction | None = None
+        began, revision = time.perf_counter(), ledger.revision
+        try:
+            while True:
+                item = inner.send(sent)
+                if isinstance(item, SliceStep) and item.prediction is not None:
+                    node = self._propose(state, (axis, item.index), item, node, time.perf_counter() - began)
+                    began, revision = time.perf_counter(), ledger.revision
+                sent = yield item
+                if ledger.revision != revision:
+                    return
+        except StopIteration:
+            return
+        finally:
+            inner.close()
+
+    def _clear_proposals(self, state: SegmentState, keys: list[SliceKey]) -> Node | None:
+        """Take back what an earlier run proposed; it would otherwise stay behind where this one stops."""
+        draft = self._draft()
+        for key in keys:
+            known = state.slices.get(key)
+            if known is not None and known.status is SliceStatus.PROPOSED and known.packed is not None:
+                ground = draft.ground(state.id, key, propagating=True)
+                draft.put(state.id, key, decide(ground, np.zeros_like(ground.mask)), Origin.NETWORK)
+                draft.set_slice(state.id, key, None)
+        return self._add_part(draft.step("Propagate", "propagate"), None)
+
+    def _propose(self, state: SegmentState, key: SliceKey, step: SliceStep, node: Node | None, seconds: float) -> Node:
+        assert step.prediction is not None
+        packed = PackedPrediction.of(step.prediction)
+        draft = self._draft()
+        outcome = decide(draft.ground(state.id, key, propagating=True), step.prediction.mask)
+        draft.put(state.id, key, outcome, Origin.NETWORK)
+        draft.set_slice(
+            state.id, key, SliceState(SliceStatus.PROPOSED, packed=packed, quality=step.quality)
+        )
+        model = self._model()
+        info = draft.info(state.id)
+        if info.model != model:
+            draft.set_info(state.id, replace(info, model=model))
+        made = self._add_part(
+            draft.step("Propagate", "propagate", seconds),
+            node,
+            slice=key[1],
+            axis=key[0],
+            model=list(model),
+            window=str(self.window),
+            digest=slice_digest(outcome),
+        )
+        assert made is not None
+        return made
+
+    def _add_part(self, step: Step, node: Node | None, **values: Any) -> Node | None:
+        """Make a step part of the propagation that began with ``node``, or begin one."""
+        if not step.patches and not step.assigns:
+            return node
+        self._ledger.commit(step, extends=node is not None, **values)
+        return self._ledger.history.head
+
+    def _stands(self, segment: int, key: SliceKey) -> Prediction:
+        """An anchor as a prediction: its answer where there is one, made to agree with the mask."""
+        previous = self._previous(segment, key)
+        if previous is not None:
+            return previous
+        mask = plane_of(self._ledger.state.mask(segment), key)
+        return Prediction(mask.astype(np.float32), np.zeros(mask.shape, np.float32), 1.0)
+
+    def _excluded(self, segment: int, key: SliceKey) -> Pixels | None:
+        return excluded(self._draft().ground(segment, key, propagating=True))
