@@ -1,0 +1,301 @@
+"""A session whose questions are answered in a worker's thread, for programs with a window that must never wait.
+
+All methods are called from one thread, the window's, and return at once; what they brought about arrives while
+:meth:`Live.poll` runs. One question is out at a time: a prompt that comes before the last one is answered waits for its
+turn, so that every answer knows of all prompts before it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from edgeflow_med.errors import EdgeFlowError, PromptError, StaleQuestion
+from edgeflow_med.measurements import longest_diameters, volume_ml
+from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest
+from edgeflow_med.prompts import Box, Click, Lasso, Line, Prompt, Scribble
+from edgeflow_med.session.journal import FILE_NAME
+from edgeflow_med.session.ledger import new_case_folder
+from edgeflow_med.volume import Plane, Volume
+from edgeflow_med.worker import Worker
+
+if TYPE_CHECKING:
+    from edgeflow_med.session import Change, Question, Session
+    from edgeflow_med.session.propagating import Walk
+    from edgeflow_med.session.state import SegmentState
+
+_LOG = logging.getLogger(__name__)
+TOOLS = ("Scribble", "Lasso", "Box", "Line")  # what a drag of the mouse may mean
+
+
+def drawn_prompt(
+    tool: str, path: ArrayLike, volume: Volume, plane: Plane, positive: bool = True, width_mm: float = 3.0
+) -> Prompt:
+    """The prompt that a reader drew in a view.
+
+    Args:
+        tool: One of :data:`TOOLS`; a path of one point is a click whatever the tool.
+        path: ``(P, 3)`` fractional indices (k, j, i); the first point decides the slice, since an oblique view crosses
+            several, and what lies outside the volume is brought to its border.
+        volume: Gives the grid.
+        plane: The plane of the slice.
+        positive: Belongs to the segment, or not; for clicks and scribbles.
+        width_mm: Width of a scribble.
+
+    Raises:
+        PromptError: It begins outside the volume, or is too short for the tool.
+    """
+    points = np.atleast_2d(np.asarray(path, dtype=np.float64)).copy()
+    axis = volume.axis(plane)
+    if not volume.contains(np.round(points[0]).tolist()):
+        given = "(" + ", ".join(f"{v:.0f}" for v in points[0]) + ")"
+        raise PromptError(f"Point {given} lies outside the volume of shape {volume.shape}; begin inside it.")
+    points[:, axis] = np.round(points[0, axis])
+    points = np.clip(points, 0, np.subtract(volume.shape, 1))
+    if len(points) == 1:
+        k, j, i = np.round(points[0]).astype(int).tolist()
+        return Click((k, j, i), positive)
+    line = tuple((float(k), float(j), float(i)) for k, j, i in points.tolist())
+    if tool == "Scribble":
+        return Scribble(line, positive, width_mm)
+    if tool == "Lasso":
+        return Lasso(line)
+    return Box(line[0], line[-1]) if tool == "Box" else Line(line[0], line[-1])
+
+
+def open_session(
+    volume: Volume,
+    predictor: Predictor,
+    *,
+    folder: Path | None = None,
+    carried: str | None = None,
+    beside: Path | None = None,
+    window: str | None = None,
+) -> tuple[Session, str]:
+    """Go on with a volume's case, or start one.
+
+    Args:
+        volume: What is segmented.
+        predictor: What answers.
+        folder: Where the case was kept; it may be gone.
+        carried: The text of its journal, as a saved scene carries it; used where ``folder`` is gone.
+        beside: Folder for cases; None for the user's state folder.
+        window: The model's window of a new case.
+
+    Returns:
+        The session, and in one line what happened; why, if the case could not be opened.
+
+    Raises:
+        WriteError: There is no place for a journal.
+    """
+    from edgeflow_med.session import Session
+
+    home = new_case_folder() if beside is None else beside / new_case_folder().name
+    told = "A new case."
+    try:
+        if carried and (folder is None or not (folder / FILE_NAME).is_file()):
+            home.mkdir(parents=True)
+            (home / FILE_NAME).write_text(carried, "utf-8")
+            folder = home
+        if folder is not None and (folder / FILE_NAME).is_file():
+            session = Session.resume(folder, predictor, volume)
+            return session, session.lost or f"Resumed; {len(session.history)} steps can be undone."
+    except EdgeFlowError as error:
+        told = str(error)
+        home = home.with_name(f"{home.name}-new")
+    return Session(volume, predictor, window=window, case_dir=home), told
+
+
+def journal_text(session: Session) -> str:
+    """The journal as a saved scene carries it."""
+    assert session.case_dir is not None  # open_session always gives one
+    return (session.case_dir / FILE_NAME).read_text("utf-8")
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    prompt: Prompt
+    segment: SegmentState
+    plane: Plane
+
+
+class Live:
+    """Asks, walks and measures without waiting.
+
+    Args:
+        session: With a predictor.
+        worker: Where that predictor works; may be shared.
+        report: Told in one line what happens.
+    """
+
+    def __init__(self, session: Session, worker: Worker, report: Callable[[str], None]) -> None:
+        self.session, self._worker, self._report = session, worker, report
+        self._waiting: deque[_Waiting] = deque()
+        self._out: tuple[_Waiting, Question] | None = None
+        self._walk: Walk | None = None
+
+    @property
+    def asking(self) -> bool:
+        """Whether a prompt is not answered yet."""
+        return self._out is not None
+
+    @property
+    def walking(self) -> bool:
+        """Whether a propagation is under way."""
+        return self._walk is not None
+
+    def poll(self) -> None:
+        """Take what the worker has finished; to be called often."""
+        self._worker.poll()
+
+    def ask(self, prompt: Prompt, segment: SegmentState, plane: Plane) -> None:
+        """Give a prompt; a propagation under way stops for it.
+
+        Raises:
+            PromptError: It does not lie on one slice of the volume.
+            WriteError: The journal could not be written; nothing has changed.
+        """
+        self.stop()
+        self._waiting.append(_Waiting(prompt, segment, plane))
+        self._ask_next()
+
+    def _ask_next(self) -> None:
+        if self._out is not None or not self._waiting:
+            return
+        waiting = self._waiting.popleft()
+        question = self.session.ask(waiting.prompt, waiting.segment, waiting.plane)
+        self._out = waiting, question
+        self._report(f"{waiting.segment.label}, {self._place(question.key)}: asking ...")
+        self._worker.submit("prompt", partial(self._predict, question.request), partial(self._answered, question))
+
+    def _predict(self, request: SliceRequest) -> Prediction:
+        assert self.session.predictor is not None  # session.ask has refused otherwise
+        return self.session.predictor.predict(request)
+
+    def _answered(self, question: Question, result: Prediction | BaseException) -> None:
+        if self._out is None or self._out[1] is not question:
+            return  # undone in the meantime
+        waiting, self._out = self._out[0], None
+        try:
+            change = self.session.answer(question, _or_raise(result))
+        except StaleQuestion:
+            self.session.drop(question)
+            self._waiting.appendleft(waiting)
+        except Exception as error:  # noqa: BLE001 - see _told
+            self.session.drop(question)
+            self._report(_told(error))
+        else:
+            self._tell(change, question)
+        self._ask_next()
+
+    def _tell(self, change: Change, question: Question) -> None:
+        quality = "" if change.answer is None else f" quality {change.answer.quality:.2f},"
+        label = next((s.label for s in self.session.segments if s.id == question.segment), "")
+        told = f"{label}, {self._place(question.key)}:{quality} {change.seconds:.1f} s"
+        self._report(" ".join([told, *change.warnings]))
+
+    def _place(self, key: tuple[int, int]) -> str:
+        plane = next(plane for plane in Plane if self.session.volume.axis(plane) == key[0])
+        return f"{plane} slice {key[1]}"
+
+    def propagate(self, segment: SegmentState, plane: Plane, **limits: Any) -> None:
+        """Carry a segment from slice to slice; ``limits`` as in :meth:`edgeflow_med.session.Session.propagate`.
+
+        Raises:
+            PromptError: Nothing has been annotated yet.
+            UsageError: The segment is locked.
+        """
+        self.stop()
+        self._walk = self.session.walk(segment, plane=plane, **limits)
+        self._proceed(self._walk, None)
+
+    def _proceed(self, walk: Walk, result: Any) -> None:
+        if walk is not self._walk:
+            return  # stopped in the meantime
+        try:
+            item = walk.send(_or_raise(result))
+            while not isinstance(item, SliceRequest):
+                self._report(f"Slice {item.index}: {item.stop or 'proposed'}.")
+                item = walk.send(None)
+        except StopIteration:
+            self._walk = None
+        except Exception as error:  # noqa: BLE001 - see _told
+            self._walk = None
+            self._report(_told(error))
+        else:
+            self._worker.submit("walk", partial(self._predict, item), partial(self._proceed, walk), priority=1)
+
+    def stop(self) -> None:
+        """End a propagation; what it has done stays, and is undone in one step."""
+        if self._walk is not None:
+            self._worker.cancel("walk")
+            walk, self._walk = self._walk, None
+            walk.close()
+            self._report("Propagation stopped; what it has proposed stays.")
+
+    def measure(self, segment: SegmentState, then: Callable[[str], None]) -> None:
+        """Have a segment's volume and diameters put into words.
+
+        The thread reads the mask while it may change. That does no harm: a change is followed by another measurement.
+        """
+        volume, mask, plane = self.session.volume, segment.mask, self.session.plane
+
+        def measured() -> str:
+            diameters = longest_diameters(mask, volume, plane)
+            if diameters is None:
+                return "empty"
+            across = f"{diameters.longest_mm:.1f} x {diameters.perpendicular_mm:.1f} mm"
+            return f"{volume_ml(mask, volume):.2f} ml, {across} on slice {diameters.slice_index}"
+
+        self._worker.submit("measure", measured, lambda told: then(_told(told)), priority=2)
+
+    def undo(self) -> None:
+        """Take back the last thing said: a prompt that waits, the question that is out, or the last step."""
+        self.stop()
+        if self._waiting:
+            self._waiting.pop()
+        elif self._out is not None:
+            (_, question), self._out = self._out, None
+            self._worker.cancel("prompt")
+            self.session.drop(question)
+        else:
+            name = next(reversed(self.session.history), "")
+            self._report(f"Undone: {name}." if self.session.undo() else "There is nothing to undo.")
+
+    def redo(self) -> None:
+        """Do again what was undone last."""
+        self.stop()
+        name = next(iter(self.session.redo_names), "")
+        self._report(f"Done again: {name}." if self.session.redo() else "There is nothing to redo.")
+
+    def close(self) -> None:
+        """Ask and walk no more; a question that is out stays unanswered."""
+        self.stop()
+        self._waiting.clear()
+        if self._out is not None:
+            (_, question), self._out = self._out, None
+            self._worker.cancel("prompt")
+            self.session.drop(question)
+
+
+def _told(result: Any) -> str:
+    """What a worker brought back in one line; an error that nobody meant goes to the log as well."""
+    if isinstance(result, Exception) and not isinstance(result, EdgeFlowError):
+        _LOG.error("In the worker: %r", result, exc_info=result)
+        return f"That failed: {result!r}; the log says more."
+    return str(result)
+
+
+def _or_raise(result: Any) -> Any:
+    """A worker's result; what it raised is raised here."""
+    if isinstance(result, BaseException):
+        raise result
+    return result

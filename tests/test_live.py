@@ -1,0 +1,224 @@
+"""A session that is answered from a thread: nothing waits, order is kept, undo reaches what is not answered yet."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeflow_med.errors import PromptError
+from edgeflow_med.live import Live, drawn_prompt, journal_text, open_session
+from edgeflow_med.predictors.base import Prediction, SliceRequest
+from edgeflow_med.prompts import Box, Click, Lasso, Line, Scribble
+from edgeflow_med.session import Session
+from edgeflow_med.volume import Plane, Volume
+from edgeflow_med.worker import Worker
+from tests.region_growing import RegionGrower
+
+SHAPE = (9, 40, 48)
+AFFINE = np.eye(4)[[2, 1, 0, 3]]  # k runs along z
+BALL = np.hypot(*(np.ogrid[: SHAPE[1], : SHAPE[2]][n] - c for n, c in ((0, 20), (1, 24)))) < 8
+
+
+class Gated(RegionGrower):
+    """Answers when the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Semaphore(0)
+        self.threads: set[int] = set()
+
+    def predict(self, request: SliceRequest) -> Prediction:
+        assert self.gate.acquire(timeout=10)
+        self.threads.add(threading.get_ident())
+        return super().predict(request)
+
+
+class Desk:
+    """A live session with what it told."""
+
+    def __init__(self) -> None:
+        array = np.zeros(SHAPE, np.float32)
+        array[1:8] = BALL
+        self.predictor, self.worker, self.told = Gated(), Worker(), list[str]()
+        self.session = Session(Volume(array, AFFINE), self.predictor, window="0,1", journal=False)
+        self.segment = self.session.add_segment("Lesion")
+        self.live = Live(self.session, self.worker, self.told.append)
+
+    def click(self, k: int, j: int = 20, i: int = 24, positive: bool = True) -> None:
+        plane = self.session.plane
+        self.live.ask(Click((k, j, i), positive), self.segment, plane)
+
+    def allow(self, answers: int) -> None:
+        self.predictor.gate.release(answers)
+
+    def settle(self) -> None:
+        deadline = time.monotonic() + 10
+        while (self.live.asking or self.live.walking or self.worker.unfinished) and time.monotonic() < deadline:
+            self.live.poll()
+            time.sleep(0.001)
+        assert not self.live.asking
+        assert not self.live.walking
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    desk = Desk()
+    yield desk
+    desk.allow(100)
+    desk.live.close()
+    desk.worker.stop()
+
+
+def test_asking_returns_at_once_and_the_answer_comes_with_a_poll(desk: Desk) -> None:
+    desk.click(4)
+    assert desk.live.asking
+    assert not desk.segment.mask.any()
+    desk.allow(1)
+    desk.settle()
+    np.testing.assert_array_equal(desk.segment.mask[4], BALL)
+    assert desk.predictor.threads.isdisjoint({threading.get_ident()})
+    assert desk.told[-1].startswith("Lesion, axial slice 4: quality ")
+
+
+def test_clicks_made_while_one_is_out_are_all_answered_in_order(desk: Desk) -> None:
+    desk.click(4)
+    desk.click(4, 15, 24, positive=False)
+    desk.click(2)
+    desk.allow(3)
+    desk.settle()
+    assert [len(desk.segment.slices[0, k].prompts) for k in (2, 4)] == [1, 2]
+    assert desk.session.history[-3:] == ("Click",) * 3
+    assert not desk.segment.mask[4, 15, 24]
+    assert desk.segment.mask[4, 20, 24]
+
+
+def test_undo_takes_back_what_is_not_answered_yet(desk: Desk) -> None:
+    desk.click(4)
+    desk.click(5)
+    desk.live.undo()  # the click that waits
+    desk.live.undo()  # the question that is out
+    desk.allow(2)
+    desk.settle()
+    assert desk.session.history == ("Add Segment",)
+    assert not desk.segment.mask.any()
+    desk.click(6)
+    desk.allow(1)
+    desk.settle()
+    desk.live.undo()
+    assert desk.told[-1] == "Undone: Click."
+    desk.live.redo()
+    assert desk.segment.mask[6].any()
+
+
+def test_an_answer_that_comes_too_late_is_asked_for_again(desk: Desk) -> None:
+    desk.click(4)
+    desk.session.paint((2, BALL), desk.segment)
+    desk.allow(2)
+    desk.settle()
+    assert desk.predictor.requests == 2
+    np.testing.assert_array_equal(desk.segment.mask[4], BALL)
+
+
+def test_propagation_walks_without_waiting_and_is_one_step(desk: Desk) -> None:
+    desk.allow(100)
+    desk.click(4)
+    desk.settle()
+    desk.live.propagate(desk.segment, desk.session.plane)
+    assert desk.live.walking
+    desk.settle()
+    assert desk.segment.mask.any((1, 2)).tolist() == [False, *[True] * 7, False]
+    desk.live.undo()
+    assert desk.segment.mask.any((1, 2)).sum() == 1
+
+
+def test_a_click_stops_a_propagation_and_keeps_what_it_did(desk: Desk) -> None:
+    desk.allow(1)
+    desk.click(4)
+    desk.settle()
+    desk.live.propagate(desk.segment, desk.session.plane, directions=(1,))
+    desk.allow(1)
+    deadline = time.monotonic() + 10
+    while not desk.segment.mask[5].any() and time.monotonic() < deadline:
+        desk.live.poll()
+    desk.click(2)
+    assert not desk.live.walking
+    desk.allow(2)
+    desk.settle()
+    assert desk.segment.mask.any((1, 2)).nonzero()[0].tolist() == [2, 4, 5]
+
+
+def test_a_failing_network_is_told_and_forgotten(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    desk.predictor.infer = lambda *_: 1 / 0  # type: ignore[method-assign]
+    desk.allow(1)
+    desk.click(4)
+    desk.settle()
+    assert desk.told[-1] == "That failed: ZeroDivisionError('division by zero'); the log says more."
+    assert "ZeroDivisionError" in caplog.text
+    assert not desk.segment.mask.any()
+
+
+def test_measuring(desk: Desk) -> None:
+    found: list[str] = []
+    desk.live.measure(desk.segment, found.append)
+    desk.settle()
+    desk.allow(1)
+    desk.click(4)
+    desk.settle()
+    desk.live.measure(desk.segment, found.append)
+    desk.settle()
+    assert found[0] == "empty"
+    assert found[1].startswith(f"{BALL.sum() / 1000:.2f} ml, 1")
+
+
+def test_a_case_goes_on_from_its_folder_or_from_what_a_scene_carries(tmp_path: Path) -> None:
+    session, told = open_session(VOLUME, RegionGrower(), beside=tmp_path)
+    assert told == "A new case."
+    session.paint((2, BALL), session.add_segment("Lesion"))
+    folder, carried = session.case_dir, journal_text(session)
+    session.close()
+    assert folder is not None
+    assert folder.parent == tmp_path
+
+    for gone in (False, True):
+        if gone:
+            shutil.rmtree(folder)
+        again, told = open_session(VOLUME, RegionGrower(), folder=folder, carried=carried, beside=tmp_path)
+        assert told == "Resumed; 2 steps can be undone."
+        np.testing.assert_array_equal(again.segments[0].mask[2], BALL)
+        assert (again.case_dir == folder) is not gone
+        again.close()
+
+
+def test_a_case_of_another_volume_is_left_alone(tmp_path: Path) -> None:
+    session, _ = open_session(VOLUME, RegionGrower(), beside=tmp_path)
+    session.close()
+    other = Volume(np.ones(SHAPE), AFFINE)
+    fresh, told = open_session(other, RegionGrower(), folder=session.case_dir, beside=tmp_path)
+    assert told.startswith("This is not the volume of the case")
+    assert fresh.segments == ()
+    assert fresh.case_dir != session.case_dir
+    fresh.close()
+
+
+VOLUME = Volume(np.zeros(SHAPE), AFFINE)
+
+
+def test_drawn_prompts_stay_on_the_slice_where_they_began() -> None:
+    path = [(4.2, 10.0, 10.0), (4.9, 20.0, 60.0), (6.0, 30.0, 20.0)]
+    flat = ((4.0, 10.0, 10.0), (4.0, 20.0, 47.0), (4.0, 30.0, 20.0))
+    assert drawn_prompt("Scribble", path, VOLUME, Plane.AXIAL, False, 2.0) == Scribble(flat, False, 2.0)
+    assert drawn_prompt("Lasso", path, VOLUME, Plane.AXIAL) == Lasso(flat)
+    assert drawn_prompt("Box", path, VOLUME, Plane.AXIAL) == Box(flat[0], flat[2])
+    assert drawn_prompt("Line", path, VOLUME, Plane.AXIAL) == Line(flat[0], flat[2])
+    assert drawn_prompt("Lasso", path[:1], VOLUME, Plane.AXIAL) == Click((4, 10, 10))
+
+
+def test_drawing_begins_inside_the_volume() -> None:
+    with pytest.raises(PromptError, match=r"Point \(-1, 3, 3\) lies outside the volume"):
+        drawn_prompt("Scribble", [(-0.6, 3, 3), (2, 3, 3)], VOLUME, Plane.AXIAL)
