@@ -8,7 +8,6 @@ hands it one JSON request; the child answers with one line of JSON and then raw 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import subprocess
@@ -42,8 +41,10 @@ def read_volume(
     """`local.read_volume` in a child."""
     options = {"series": series, "modality": modality, "allow_gaps": allow_gaps}
     answer = _ask(paths, {"verb": "volume", "options": options})
+    from edgeflow_med.io.dicom.transport import unpack_headers
+
     arguments = {key: answer.words[key] for key in ("modality", "name")}
-    headers = tuple(_header_from(*parts) for parts in zip(answer.words["encodings"], answer.blobs[1:], strict=True))
+    headers = unpack_headers(answer.blobs[1:], answer.words["encodings"]) if answer.words["encodings"] else ()
     return Volume(
         array=np.frombuffer(answer.blobs[0], answer.words["dtype"]).reshape(answer.words["shape"]),
         affine=np.array(answer.words["affine"]),
@@ -204,15 +205,17 @@ def answer_to(request: dict[str, Any]) -> Answer:
 
 
 def _serve_volume(paths: list[Path], request: dict[str, Any]) -> Answer:
+    from edgeflow_med.io.dicom.transport import pack_headers
+
     volume = local.read_volume(paths, **request["options"])
-    encodings, headers = zip(*map(_header_to, volume.headers), strict=True) if volume.headers else ((), ())
+    headers, encodings, notes = pack_headers(volume.headers) if volume.headers else ([], [], ())
     words = {
         "modality": volume.modality,
         "name": volume.name,
         "affine": volume.affine.tolist(),
         "shape": volume.shape,
         "dtype": volume.array.dtype.str,
-        "warnings": volume.warnings,
+        "warnings": (*volume.warnings, *notes),
         "encodings": encodings,
     }
     return Answer(words, [np.ascontiguousarray(volume.array).data.cast("B"), *headers])
@@ -250,25 +253,6 @@ def limit_memory(limit: int) -> None:
     except ImportError:
         return  # Windows: the limit on time remains
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def _header_to(header: Any) -> tuple[tuple[bool, bool], bytes]:
-    """A header in the encoding that it was read in, so that nothing need be interpreted."""
-    from pydicom.filebase import DicomBytesIO
-    from pydicom.filewriter import write_dataset
-
-    implicit, little = header.original_encoding
-    buffer = DicomBytesIO()
-    buffer.is_implicit_VR, buffer.is_little_endian = bool(implicit), little is not False
-    write_dataset(buffer, header)
-    return (buffer.is_implicit_VR, buffer.is_little_endian), buffer.getvalue()
-
-
-def _header_from(encoding: Sequence[bool], blob: Buffer) -> Any:
-    from pydicom.filereader import read_dataset
-
-    implicit, little = encoding
-    return read_dataset(io.BytesIO(bytes(blob)), implicit, little)
 
 
 def _segment_from(words: dict[str, Any]) -> Segment:

@@ -13,7 +13,10 @@ from edgeflow_med.errors import ReadError
 HEADERS = (".nhdr", ".mhd")
 # Headers are text at the beginning of a file; one longer than this is none.
 _MAX_HEADER = 4 * 2**20
+# ITK's parsers overflow on longer fields, and on more dimensions; both end the process.
+_MAX_FIELD, _MAX_DIMENSIONS = 400, 10
 _NRRD_FIELD = re.compile(rb"\s*data ?file\s*:(?!=)\s*(.*)", re.IGNORECASE)
+_META_DIMENSIONS = re.compile(rb"\s*NDims\s*=\s*(.*)", re.IGNORECASE)
 _META_FIELD = re.compile(rb"\s*ElementDataFile\s*=\s*(.*)", re.IGNORECASE)
 
 
@@ -51,6 +54,7 @@ def _named_file(path: Path) -> str | None:
         while left > 0:
             line = file.readline(left)
             left -= len(line)
+            _check_line(path, line, is_nrrd)
             found = field.match(line)
             if found:
                 name = found[1].strip().decode("utf-8", "replace")
@@ -58,3 +62,13 @@ def _named_file(path: Path) -> str | None:
             if not line or (is_nrrd and not line.strip()):
                 return None
     raise ReadError(f"{path.name} does not end its header within {_MAX_HEADER} bytes; it is broken.")
+
+
+def _check_line(path: Path, line: bytes, is_nrrd: bool) -> None:
+    """Refuse what ITK's parsers do not survive."""
+    if is_nrrd and len(line) > _MAX_FIELD and b":=" not in line and not line.startswith(b"#"):
+        raise ReadError(f"{path.name} has a header field of {len(line)} bytes; it is broken, or made to do harm.")
+    found = None if is_nrrd else _META_DIMENSIONS.match(line)
+    if found and not (found[1].strip().isdigit() and int(found[1][:5]) <= _MAX_DIMENSIONS):
+        given = found[1][:20].decode("ascii", "replace").strip()
+        raise ReadError(f"{path.name} claims {given!r} dimensions, not three; it is broken, or made to do harm.")

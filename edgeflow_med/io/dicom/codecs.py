@@ -19,11 +19,20 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.utils import iter_pixels
-from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import (
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 from edgeflow_med.errors import ReadError
 from edgeflow_med.io.dicom.files import Source
 
+# Only these: on broken RLE, GDCM divides by zero and takes the process with it.
+_BY_ITK = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
 _PIXEL_ATTRIBUTES = (
     "SamplesPerPixel",
     "PhotometricInterpretation",
@@ -54,7 +63,7 @@ def decode(dataset: Dataset, numbers: Sequence[int], path: Source) -> Iterator[N
         raise
     except BaseException as error:  # noqa: BLE001 - a decoder written in Rust panics with a BaseException
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+    if dataset.file_meta.TransferSyntaxUID in _BY_ITK:
         try:
             yield from decode_by_itk(dataset, numbers[done:])
             return
