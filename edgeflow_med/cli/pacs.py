@@ -135,9 +135,10 @@ def connect(url: str, credentials: Path | None, ca_file: Path | None) -> DicomWe
     try:
         from edgeflow_med.io.dicomweb import DicomWeb
     except ModuleNotFoundError as error:
-        if error.name not in _PACKAGES:
+        missing = str(error.name).split(".")[0]
+        if missing not in _PACKAGES:
             raise
-        raise UsageError(f'DICOMweb needs {error.name}; run: pip install "edgeflow-med[{EXTRA}]"') from None
+        raise UsageError(f'DICOMweb needs {missing}; run: pip install "edgeflow-med[{EXTRA}]"') from None
     if not is_private(address):
         typer.echo(f"Warning: {address} is not encrypted, others on the network can read along.", err=True)
     return DicomWeb(address, known, ca_file)

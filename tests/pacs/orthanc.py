@@ -58,7 +58,7 @@ def started(folder: Path, **settings: object) -> Iterator[Orthanc]:
             time.sleep(0.1)
         yield Orthanc(port)
     finally:
-        process.terminate()
+        process.kill()  # it takes seconds to put its data in order, which nobody needs
         process.wait(30)
 
 
