@@ -23,7 +23,6 @@ from dicomweb_client.web import DICOMwebClient
 from pydicom import Dataset
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from edgeflow_med import __version__
 from edgeflow_med.errors import ReadError
 from edgeflow_med.io.credentials import Credentials
 
@@ -242,7 +241,7 @@ def _session(address: str, credentials: Credentials | None, ca_file: Path | None
     session.trust_env = False
     session.proxies.update(requests.utils.get_environ_proxies(address))
     session.max_redirects = 0  # credentials and patient data go where the user said and nowhere else
-    session.headers.update({"User-Agent": f"edgeflow-med/{__version__}", "Accept-Encoding": "identity"})
+    session.headers.update({"User-Agent": "edgeflow-med", "Accept-Encoding": "identity"})
     if credentials is not None:
         pair = HTTPBasicAuth(credentials.user.encode(), credentials.password.encode())  # RFC 7617: UTF-8
         session.auth = _Bearer(credentials.token) if credentials.token else pair
