@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from edgeflow_med.errors import EdgeFlowError, PromptError, StaleQuestion
+from edgeflow_med.io import read_volume, save
 from edgeflow_med.measurements import longest_diameters, volume_ml
 from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest
 from edgeflow_med.prompts import Box, Click, Lasso, Line, Prompt, Scribble
@@ -203,8 +204,7 @@ class Live:
         self._report(" ".join([told, *change.warnings]))
 
     def _place(self, key: tuple[int, int]) -> str:
-        plane = next(plane for plane in Plane if self.session.volume.axis(plane) == key[0])
-        return f"{plane} slice {key[1]}"
+        return f"{self.session.volume.plane(key[0])} slice {key[1]}"
 
     def propagate(self, segment: SegmentState, plane: Plane, **limits: Any) -> None:
         """Carry a segment from slice to slice; ``limits`` as in :meth:`edgeflow_med.session.Session.propagate`.
@@ -256,6 +256,34 @@ class Live:
             return f"{volume_ml(mask, volume):.2f} ml, {across} on slice {diameters.slice_index}"
 
         self._worker.submit("measure", measured, lambda told: then(_told(told)), priority=2)
+
+    def export(
+        self, path: Path, then: Callable[[Path], None], *, accepted_only: bool = False, sources: Sequence[Path] = ()
+    ) -> None:
+        """Write all segments to a file, see :meth:`edgeflow_med.session.Session.save`; ``then`` hears of success only.
+
+        Args:
+            path: Its suffix decides the format.
+            then: Called with the path once the file was read back.
+            accepted_only: Leave out what nobody has looked at.
+            sources: The DICOM files that the volume came from, for a DICOM-SEG of a volume without headers.
+
+        Raises:
+            UsageError: There are no segments.
+        """
+        segmentation = self.session.segmentation(accepted_only)
+
+        def write() -> Path:
+            save(segmentation.on(read_volume(sources)) if sources else segmentation, path)
+            return path
+
+        def written(result: Any) -> None:
+            self._report(f"Saved and read back: {result}." if isinstance(result, Path) else _told(result))
+            if isinstance(result, Path):
+                then(result)
+
+        self._report(f"Writing {path.name} ...")
+        self._worker.submit(("export", path), write, written, priority=1)
 
     def undo(self) -> None:
         """Take back the last thing said: a prompt that waits, the question that is out, or the last step."""

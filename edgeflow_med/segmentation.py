@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import overload
 
@@ -163,6 +163,29 @@ class Segmentation:
         """``(segments, K)`` bool: which slices each segment touches."""
         slices = range(self.volume.shape[0])
         return np.array([[self.slice_mask(segment.number, k).any() for k in slices] for segment in self.segments])
+
+    def on(self, volume: Volume) -> Segmentation:
+        """The same segments on a grid with the same voxels whose axes may run in another order or the other way.
+
+        Raises:
+            GeometryError: The grids hold different voxels.
+        """
+        step = np.linalg.inv(volume.affine) @ self.volume.affine  # index here -> index there
+        order = np.abs(step[:3, :3]).argmax(1)
+        signs = np.sign(step[[0, 1, 2], order]).astype(int)
+        flipped = tuple(slice(None, None, sign) for sign in signs)
+        shape = tuple(self.volume.shape[axis] for axis in order) if len(set(order)) == 3 else ()
+        there = volume.affine.copy()  # this grid, taken in the other's order
+        if shape == volume.shape:
+            start = np.where(signs > 0, 0, np.subtract(shape, 1))[np.argsort(order)]
+            there[:3, :3] = self.volume.affine[:3, order] * signs
+            there[:3, 3] = self.volume.position(start)
+        if shape != volume.shape or not volume.same_grid(there, shape):
+            raise GeometryError(
+                f"The segments lie on a grid of shape {self.volume.shape}, the volume on another of {volume.shape}; "
+                "give the volume that they were made on."
+            )
+        return replace(self, volume=volume, masks=tuple(mask.transpose(order)[flipped].copy() for mask in self.masks))
 
     def labelmap(self) -> NDArray[np.uint8]:
         """``(K, J, I)`` uint8, 0 for background, else the segment number; where segments overlap, the later one."""

@@ -122,10 +122,14 @@ class Volume:
         """The index axis (0, 1 or 2) that steps through the slices of ``plane``."""
         return self._world_axes.index(_NORMALS[Plane(plane)])
 
+    def plane(self, axis: int) -> Plane:
+        """The plane of the slices that index axis 0, 1 or 2 steps through."""
+        return next(plane for plane in Plane if self.axis(plane) == axis)
+
     @property
     def acquisition_plane(self) -> Plane:
         """The plane that axis k steps through."""
-        return next(plane for plane in Plane if self.axis(plane) == 0)
+        return self.plane(0)
 
     def plane_along(self, across: ArrayLike, down: ArrayLike) -> Plane:
         """The plane of this grid nearest to one that is spanned by two LPS directions, e.g. a view's.
@@ -138,7 +142,7 @@ class Volume:
             raise GeometryError(f"Directions {across} and {down} span no plane; give two that are not parallel.")
         normals = np.linalg.inv(self.affine[:3, :3])  # row n is perpendicular to the slices that axis n steps through
         cosines = np.abs(normals @ normal) / np.linalg.norm(normals, axis=1)
-        return next(plane for plane in Plane if self.axis(plane) == int(cosines.argmax()))
+        return self.plane(int(cosines.argmax()))
 
     def position(self, index: ArrayLike) -> NDArray[np.float64]:
         """LPS mm of indices ``(..., 3)``."""

@@ -180,3 +180,29 @@ def test_plane_along_finds_the_nearest_plane_of_a_tilted_grid(plane: Plane) -> N
 def test_plane_along_refuses_parallel_directions() -> None:
     with pytest.raises(GeometryError, match="span no plane"):
         Volume(np.zeros((2, 2, 2)), np.eye(4)).plane_along((1, 0, 0), (2, 0, 0))
+
+
+@given(st.sampled_from(ORIENTATIONS))
+def test_segments_move_to_the_same_voxels_in_another_order(
+    orientation: tuple[tuple[int, ...], tuple[int, ...]],
+) -> None:
+    order, signs = orientation
+    affine = np.array([[0.1, 0.2, 0.7, 3], [0, 0.8, -0.1, -9], [2.5, 0.3, 0, 40], [0, 0, 0, 1]])
+    here = Volume(np.random.default_rng(1).random((3, 4, 5)), affine)
+    flips = tuple(slice(None, None, sign) for sign in signs)
+    array = here.array.transpose(order)[flips]
+    turned = affine.copy()
+    turned[:3, :3] = affine[:3, order] * signs
+    turned[:3, 3] = here.position(np.where(np.array(signs) > 0, 0, np.subtract(array.shape, 1))[np.argsort(order)])
+    there = Volume(array, turned)
+    moved = Segmentation(here, (Segment(1, "a"),), (here.array > 0.5,)).on(there)
+    np.testing.assert_array_equal(moved.masks[0], array > 0.5)
+
+
+def test_segments_do_not_move_to_other_voxels() -> None:
+    here, shifted = Volume(np.zeros((3, 4, 5)), np.eye(4)), np.eye(4)
+    shifted[0, 3] = 0.5
+    segmentation = Segmentation(here, (Segment(1, "a"),), (np.ones((3, 4, 5), bool),))
+    for other in (Volume(np.zeros((3, 4, 5)), shifted), Volume(np.zeros((3, 5, 4)), np.eye(4))):
+        with pytest.raises(GeometryError, match="give the volume that they were made on"):
+            segmentation.on(other)
