@@ -27,6 +27,12 @@ def configure(source: Path, build: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def packed(folder: Path) -> set[str]:
+    """Files under a folder, as relative paths."""
+    files = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return {path.relative_to(folder).as_posix() for path in files}
+
+
 def test_installed_extension_is_complete(tmp_path: Path) -> None:
     done = configure(ROOT, tmp_path / "build")
     assert done.returncode == 0, done.stderr
@@ -34,34 +40,39 @@ def test_installed_extension_is_complete(tmp_path: Path) -> None:
     modules = tmp_path / "installed" / MODULES
 
     assert [path.name for path in modules.glob("*.py")] == ["EdgeFlow.py"]
-    assert (modules / "Resources/Icons/EdgeFlow.png").is_file()
+    for folder in ("EdgeFlowLib", "Resources"):
+        assert packed(modules / folder) == packed(ROOT / "slicer_module" / folder)
+    assert packed(modules / "edgeflow_med") - {"_data"} >= packed(ROOT / "edgeflow_med") - {"CMakeLists.txt"}
+    assert (modules / "edgeflow_med/_data/pyproject.toml").read_bytes() == (ROOT / "pyproject.toml").read_bytes()
     code = (
         f"import sys; sys.path[:0] = [{str(modules)!r}]\n"
-        "from EdgeFlowLib.installation import report; print(report()[0])\n"
         "from edgeflow_med.resources import resource\n"
         "print(resource('weights')); print(resource('sample_data'))"
     )
     told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    first, weights, sample = told.stdout.splitlines()
-    assert first.startswith("edgeflow_med ")
-    assert first.endswith(str(modules / "edgeflow_med"))
+    weights, sample = told.stdout.splitlines()
     assert (Path(weights) / "edgeflow_w18/model.safetensors").is_file()
     assert any(Path(sample).glob("sts_003_ct/series/*.dcm"))
     assert Path(weights).is_relative_to(modules)
 
 
-@pytest.mark.parametrize("missing", ["EdgeFlowLib/installation.py", "Resources/Icons/EdgeFlow.png"])
-def test_configuring_fails_when_a_named_file_is_missing(tmp_path: Path, missing: str) -> None:
-    source = tmp_path / "source"
+def copy(source: Path) -> None:
+    """What the build reads, with little data."""
     for folder in ("slicer_module", "edgeflow_med"):
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("CMakeLists.txt", "LICENSE", "README.md"):
+    for file in ("CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml"):
         shutil.copy(ROOT / file, source / file)
     for folder in ("weights/edgeflow_w18", "sample_data"):
         (source / folder).mkdir(parents=True)
+
+
+@pytest.mark.parametrize("missing", ["slicer_module/EdgeFlow.py", "pyproject.toml", "weights", "LICENSE"])
+def test_configuring_fails_when_a_named_file_is_missing(tmp_path: Path, missing: str) -> None:
+    source = tmp_path / "source"
+    copy(source)
     assert configure(source, tmp_path / "good").returncode == 0
 
-    (source / "slicer_module" / missing).unlink()
+    (source / missing).rename(tmp_path / "gone")
     done = configure(source, tmp_path / "bad")
     assert done.returncode != 0
     assert Path(missing).name in done.stderr
