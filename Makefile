@@ -44,6 +44,10 @@ test-slicer: venv test-deps ## the tests of the 3D Slicer module alone
 test-deps:
 	@if [ -f /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then scripts/test-deps || echo "Without them some tests skip."; fi
 
+.PHONY: fuzz
+fuzz: venv ## spoil 10,000 files of each format and read them, and files made to do harm; about 15 minutes
+	nice -n 10 $(RUN) -W ignore -m tests.io.fuzz --count 10000 --output benchmarks/results/fuzz.json
+
 check: venv ## style, types and import contracts alone
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check

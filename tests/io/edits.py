@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from pydicom import Dataset
+import SimpleITK
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import ExplicitVRBigEndian, JPEGLosslessSV1
 
 from tests.phantoms import Edit, Phantom, write_series
 
@@ -52,6 +56,31 @@ def encoded(syntax: str) -> Edit:
         dataset.file_meta.TransferSyntaxUID = syntax
 
     return edit
+
+
+def big_endian(dataset: Dataset, _: int) -> None:
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    dataset.PixelData = np.frombuffer(dataset.PixelData, "<i2").astype(">i2").tobytes()
+    dataset["PixelData"].VR = "OW"
+
+
+def compress_lossless_jpeg(dataset: Dataset, frames: NDArray[np.generic], folder: Path) -> None:
+    """pydicom has no encoder for lossless JPEG, so GDCM makes the streams, by a file that passes through ``folder``."""
+    streams = []
+    for frame in frames:
+        writer = SimpleITK.ImageFileWriter()
+        writer.SetImageIO("GDCMImageIO")
+        writer.UseCompressionOn()
+        writer.SetCompressor("JPEG")
+        writer.SetFileName(str(folder / "stream.tmp"))
+        writer.Execute(SimpleITK.GetImageFromArray(frame[None]))
+        stream = dcmread(folder / "stream.tmp")
+        assert stream.file_meta.TransferSyntaxUID == JPEGLosslessSV1
+        streams += list(generate_frames(stream.PixelData, number_of_frames=1))
+        (folder / "stream.tmp").unlink()
+    dataset.PixelData = encapsulate(streams)
+    dataset["PixelData"].VR = "OB"
+    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
 
 
 def two_series(folder: Path) -> None:

@@ -1,63 +1,227 @@
-"""Mutate good files and read them: nothing but an EdgeFlowError may come of it.
+"""Spoil good files of every format and read them: the session never dies, and no error is without a name.
 
-Run as ``python -m tests.io.fuzz FOLDER SEED COUNT`` in a process that may die without harm; it prints what it did.
+``make fuzz`` runs it as a program. The spoilt files are read by the very code that `edgeflow_med.io.child` runs in its
+process, with its limits; here one process reads many, until it dies.
 """
 
 from __future__ import annotations
 
+import argparse
 import collections
 import json
+import os
+import platform
 import random
+import select
+import subprocess
 import sys
+import tempfile
+import time
+import traceback
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from edgeflow_med.errors import EdgeFlowError
-from edgeflow_med.io import local
+from edgeflow_med.io import child
+from edgeflow_med.io.limits import MAX_VOXELS
+from tests.io import seeds
+from tests.io.mutate import mutate
 
-
-def mutate(content: bytes, chance: random.Random) -> bytes:
-    """One to eight bytes changed, mostly near the header; sometimes a piece cut out, doubled, or the end cut off."""
-    mutated = bytearray(content)
-    kind = chance.random()
-    if kind < 0.1:
-        return bytes(mutated[: chance.randrange(len(mutated))])
-    if kind < 0.2:
-        start = chance.randrange(len(mutated))
-        piece = mutated[start : start + chance.randrange(1, 64)]
-        mutated[start:start] = piece if chance.random() < 0.5 else b""
-        if chance.random() < 0.5:
-            del mutated[start : start + len(piece)]
-    for _ in range(chance.randrange(1, 9)):
-        reach = len(mutated) if chance.random() < 0.3 else min(len(mutated), 2000)
-        mutated[chance.randrange(reach)] = chance.choice((0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)))
-    return bytes(mutated)
+MEMORY, SECONDS = child.BASE_MEMORY, child.BASE_SECONDS
+# After so many files the process is replaced, so that what libraries leak does not look like a hungry file.
+READS = 1000
+ROOT = Path(__file__).parents[2]
 
 
-def run(folder: Path, seed: int, count: int) -> collections.Counter[str]:
-    """Mutate and read; returns how often each thing came of it."""
-    chance, results = random.Random(seed), collections.Counter[str]()
-    originals = {path: path.read_bytes() for path in sorted(folder.iterdir())}
-    volume = None
-    for number in range(count):
-        path = chance.choice(list(originals))
-        broken = folder / f"broken{number}{''.join(path.suffixes)}"
-        broken.write_bytes(mutate(originals[path], chance))
-        try:
-            volume = local.read_volume([broken]) if "seg" not in path.name else volume
-            if "seg" in path.name and volume is not None:
-                local.read_segmentation([broken], volume)
-            results["read"] += 1
-        except EdgeFlowError as error:
-            results[type(error).__name__] += 1
-            results["lines too many"] += str(error).count("\n")
-        except MemoryError:
-            results["MemoryError"] += 1  # the child that reads files from outside turns it into a ReadError
-        broken.unlink()
-    return results
+@dataclass
+class Reader:
+    """The reading process, started anew whenever it died.
+
+    Attributes:
+        deaths: How it died, and of which file, every time.
+        peak_mb: The most memory that any such process held.
+        longest_seconds: The longest that any file took.
+    """
+
+    deaths: list[dict[str, str]] = field(default_factory=list)
+    peak_mb: float = 0.0
+    longest_seconds: float = 0.0
+    _process: subprocess.Popen[bytes] | None = None
+    _reads: int = 0
+
+    def read(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What came of a file: a kind and a message."""
+        if self._process is None or self._reads >= READS:
+            self.close()
+            self._process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-m", "tests.io.fuzz", "--child"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd=ROOT,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            )
+            self._reads = 0
+            self._answer(60)  # it says when it is ready
+        self._reads += 1
+        began = time.perf_counter()
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        self._process.stdin.flush()
+        answer = self._answer(SECONDS)
+        self.longest_seconds = max(self.longest_seconds, time.perf_counter() - began)
+        if answer is None:
+            self._process.kill()
+            status = self._process.wait()
+            self._process = None
+            how = "took too long" if time.perf_counter() - began >= SECONDS else f"status {status}"
+            self.deaths.append({"how": how, "file": Path(request["paths"][0]).name})
+            return {"kind": "death", "message": how}
+        self.peak_mb = max(self.peak_mb, answer["peak_mb"])
+        return answer
+
+    def _answer(self, seconds: float) -> dict[str, Any] | None:
+        """A line of JSON within a time, or None."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], seconds)[0]:
+            return None
+        line = self._process.stdout.readline()
+        return json.loads(line) if line.endswith(b"\n") else None
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def serve() -> None:
+    """The reading process."""
+    import resource
+
+    child.limit_memory(MEMORY)
+    with child.private_output() as output:
+        output.write(b"{}\n")
+        output.flush()
+        for line in sys.stdin.buffer:
+            kind, message = _read(json.loads(line))
+            peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            output.write(json.dumps({"kind": kind, "message": message, "peak_mb": peak_mb}).encode() + b"\n")
+            output.flush()
+
+
+def _read(request: dict[str, Any]) -> tuple[str, str]:
+    """What came of a file: "read", the name of the error, or "unnamed" with what escaped, and a message."""
+    try:
+        if request["verb"] == "prompts":
+            return _read_prompts(request)
+        words = child.answer_to(request).words
+        return words.get("error", "read"), words.get("message", "")
+    except BaseException as error:  # noqa: BLE001 - what escapes is what we are looking for
+        places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+        return "unnamed", f"{type(error).__name__}: {' '.join(str(error).split())[:120]} at {' '.join(places[-6:])}"
+
+
+def _read_prompts(request: dict[str, Any]) -> tuple[str, str]:
+    from edgeflow_med.errors import EdgeFlowError
+    from edgeflow_med.prompts import check_prompt, read_prompts
+
+    try:
+        volume = seeds.PHANTOM.volume()
+        for segment in read_prompts(request["paths"][0]).segments:
+            for prompt in segment.prompts:
+                check_prompt(prompt, volume, 0)
+    except EdgeFlowError as error:
+        return type(error).__name__, str(error)
+    return "read", ""
+
+
+def run(name: str, count: int, seed: int, keep: Path) -> dict[str, Any]:
+    """Spoil and read ``count`` files of a format; those that the reader died of are left in ``keep``."""
+    make, verb = seeds.FORMATS[name]
+    chance, reader, began = random.Random(f"{name} {seed}"), Reader(), time.perf_counter()
+    outcomes: collections.Counter[str] = collections.Counter()
+    unnamed: list[str] = []
+    spilt = long_lines = 0
+    with tempfile.TemporaryDirectory(prefix="fuzz") as place:
+        (Path(place) / "seeds").mkdir()
+        originals = {path: path.read_bytes() for path in make(Path(place) / "seeds")}
+        grid = {"affine": seeds.PHANTOM.affine.tolist(), "shape": seeds.PHANTOM.shape, "frame_of_reference": None}
+        request: dict[str, Any] = {"verb": verb, "options": {}, "grid": grid, "memory": MEMORY}
+        for number in range(count):
+            path = chance.choice(list(originals))
+            spoilt = path.with_name(f"spoilt{number}{''.join(path.suffixes)}")
+            spoilt.write_bytes(mutate(originals[path], list(originals.values()), chance))
+            answer = reader.read(request | {"paths": [str(spoilt)]})
+            outcomes[answer["kind"]] += 1
+            if answer["kind"] == "unnamed":
+                unnamed.append(answer["message"])
+            if answer["kind"] in ("unnamed", "death"):
+                keep.mkdir(parents=True, exist_ok=True)
+                spoilt.rename(keep / f"{name}-{spoilt.name}")
+            else:
+                spilt += seeds.CANARY in answer["message"]
+                long_lines += "\n" in answer["message"]
+                spoilt.unlink()
+        reader.close()
+    return {
+        "files": count,
+        "outcomes": dict(outcomes.most_common()),
+        "unnamed": sorted(set(unnamed)),
+        "deaths": reader.deaths,
+        "messages_of_several_lines": long_lines,
+        "messages_with_the_patient": spilt,
+        "child_peak_mb": round(reader.peak_mb),
+        "longest_seconds": round(reader.longest_seconds, 2),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+
+
+def machine() -> str:
+    """Cores and kind of the processor."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    return f"{os.cpu_count()} cores, {model or platform.processor() or platform.machine()}"
+
+
+def main() -> int:
+    """All formats and all bombs; 1 if anything escaped that has no name, 0 if not."""
+    from tests.io.bombs import explode_all
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--child", action="store_true", help="be the process that reads")
+    parser.add_argument("--count", type=int, default=10_000, help="files of each format")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--only", choices=list(seeds.FORMATS), action="append", help="formats; all by default")
+    parser.add_argument("--keep", type=Path, default=Path("out/fuzz"), help="where files go that the reader died of")
+    parser.add_argument("--output", type=Path, help="where the figures go")
+    given = parser.parse_args()
+    if given.child:
+        serve()
+        return 0
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    document: dict[str, Any] = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit.stdout.strip(),
+        "machine": machine(),
+        "python": platform.python_version(),
+        "seed": given.seed,
+        "limits": {"child_mb": MEMORY // 2**20, "child_seconds": SECONDS, "voxels": MAX_VOXELS},
+        "formats": {},
+    }
+    for name in given.only or seeds.FORMATS:
+        document["formats"][name] = found = run(name, given.count, given.seed, given.keep)
+        print(name, json.dumps(found), flush=True)
+    if not given.only:
+        document["bombs"] = explode_all()
+        print(json.dumps(document["bombs"], indent=1))
+    if given.output:
+        given.output.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    return int(any(found["unnamed"] for found in document["formats"].values()))
 
 
 if __name__ == "__main__":
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
-    print(json.dumps(run(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))
+    sys.exit(main())

@@ -15,7 +15,6 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
@@ -24,7 +23,17 @@ from pydicom.uid import (
 )
 
 from edgeflow_med.errors import ReadError, UsageError
-from tests.io.edits import SMALL, compressed, drop, encoded, put, slope_of_its_own, unsigned
+from tests.io.edits import (
+    SMALL,
+    big_endian,
+    compress_lossless_jpeg,
+    compressed,
+    drop,
+    encoded,
+    put,
+    slope_of_its_own,
+    unsigned,
+)
 from tests.io.here import list_series, read_volume
 from tests.phantoms import AXIAL, ENHANCED_MR_IMAGE, Phantom, flipped, is_true, write_enhanced, write_series
 
@@ -45,12 +54,6 @@ def orientation_jitter(dataset: Dataset, k: int) -> None:
 
 def position_jitter(dataset: Dataset, k: int) -> None:
     dataset.ImagePositionPatient = [v + 0.01 * (-1) ** k for v in dataset.ImagePositionPatient]
-
-
-def big_endian(dataset: Dataset, _: int) -> None:
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
-    dataset.PixelData = np.frombuffer(dataset.PixelData, "<i2").astype(">i2").tobytes()
-    dataset["PixelData"].VR = "OW"
 
 
 def mixed_syntaxes(dataset: Dataset, k: int) -> None:
@@ -140,7 +143,6 @@ def test_a_volume_of_whole_values_beyond_int16_is_float32(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("syntax", ["lossless", "lossless multi-frame"])
 def test_lossless_jpeg_is_decoded_without_a_gpl_plugin(syntax: str, tmp_path: Path, monkeypatch) -> None:
-    import SimpleITK
     from pydicom.pixels.decoders import JPEGLosslessSV1Decoder
 
     for plugin in JPEGLosslessSV1Decoder.available_plugins:
@@ -153,30 +155,9 @@ def test_lossless_jpeg_is_decoded_without_a_gpl_plugin(syntax: str, tmp_path: Pa
     for path in paths:
         dataset = dcmread(path)
         frames = dataset.pixel_array.reshape(-1, *SMALL.shape[1:])
-        _compress_lossless_jpeg(dataset, frames, tmp_path, SimpleITK)
+        compress_lossless_jpeg(dataset, frames, tmp_path)
         dataset.save_as(path)
     assert is_true(read_volume(tmp_path))
-
-
-def _compress_lossless_jpeg(dataset: Dataset, frames: np.ndarray, folder: Path, itk: object) -> None:
-    """pydicom has no encoder for lossless JPEG, so GDCM makes the streams."""
-    from pydicom.encaps import encapsulate, generate_frames
-
-    streams = []
-    for frame in frames:
-        writer = itk.ImageFileWriter()
-        writer.SetImageIO("GDCMImageIO")
-        writer.UseCompressionOn()
-        writer.SetCompressor("JPEG")
-        writer.SetFileName(str(folder / "stream.tmp"))
-        writer.Execute(itk.GetImageFromArray(frame[None]))
-        stream = dcmread(folder / "stream.tmp")
-        assert stream.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.4.70"
-        streams += list(generate_frames(stream.PixelData, number_of_frames=1))
-        (folder / "stream.tmp").unlink()
-    dataset.PixelData = encapsulate(streams)
-    dataset["PixelData"].VR = "OB"
-    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.70"
 
 
 def test_files_without_preamble_and_meta_are_read(tmp_path: Path) -> None:
