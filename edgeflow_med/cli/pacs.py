@@ -177,7 +177,8 @@ def exchanged(input: Path | None, asked: Exchange, outputs: Sequence[Path], cons
         for path in outputs:
             check_writable(path)
         with tempfile.TemporaryDirectory(prefix="edgeflow-") as folder:
-            yield _fetch(source, asked.study, asked.series, Path(folder), console)
+            series = asked.series and asked.series.split("#")[0]  # which of its stacks is meant is for the reader
+            yield _fetch(source, asked.study, series, Path(folder), console)
     if target is not None and result is not None:
         heading(console, "PACS")
         try:

@@ -108,7 +108,7 @@ def find_credentials(
             raise UsageError(f"{file} names no credentials for {address}; add them, or {{}} for a server without.")
         found, origin = entries[address], str(file)
     else:
-        found = Credentials(*(environment.get(name, "").strip() for name in (USER, PASSWORD, TOKEN)))
+        found = Credentials(*(environment.get(name, "").strip("\r\n") for name in (USER, PASSWORD, TOKEN)))
         origin = "The environment"
     found.check(origin)
     if found == Credentials():

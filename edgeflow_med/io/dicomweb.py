@@ -6,6 +6,7 @@ from outside. A result is sent once and then looked for, and counts as stored wh
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import tempfile
@@ -137,17 +138,15 @@ class DicomWeb:
         """
         wanted = {hashed(uid) + ".dcm": uid for uid in self._instance_uids(series)}
         place = folder / hashed(series.series_uid)
-        if place.exists():
-            if {path.name for path in place.iterdir()} != wanted.keys():
-                raise WriteError(f"{place} is there already and is not what the server has now; remove it first.")
-            return place
         partial = folder / f".{place.name}.partial"
-        self._fill(partial, series, wanted, told)
-        self._check_fetched(partial, series, wanted)
-        try:
+        with _disk_errors(place):
+            if place.exists():
+                if {path.name for path in place.iterdir()} != wanted.keys():
+                    raise WriteError(f"{place} is there already and is not what the server has now; remove it first.")
+                return place
+            self._fill(partial, series, wanted, told)
+            self._check_fetched(partial, series, wanted)
             partial.replace(place)
-        except OSError as error:
-            raise WriteError(f"Cannot write {place}: {error.strerror or error}.") from None
         return place
 
     def store(self, paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
@@ -247,6 +246,16 @@ class DicomWeb:
             shutil.rmtree(partial)
             reason = str(error).rstrip(".")
             raise ReadError(f"{self.address} did not send the series asked for ({reason}); nothing was kept.") from None
+
+
+@contextlib.contextmanager
+def _disk_errors(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except EdgeFlowError:  # a ReadError is an OSError too
+        raise
+    except OSError as error:
+        raise WriteError(f"Cannot write {place}: {error.strerror or error}; give another folder.") from None
 
 
 def hashed(uid: str) -> str:

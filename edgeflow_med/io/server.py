@@ -31,8 +31,8 @@ TIMEOUTS_S = (10.0, 60.0)
 MOST_SECONDS = 900.0
 PAUSES_S = (1.0, 3.0)
 MOST_PAUSE_S = 30
-# Bytes of one instance, and of a list that a search gives.
-MOST_BYTES, MOST_LISTED = 2 * 2**30, 64 * 2**20
+# Bytes of one instance and of one page of a search, and entries on all its pages.
+MOST_BYTES, MOST_LISTED, MOST_ENTRIES = 2 * 2**30, 64 * 2**20, 100_000
 _MAY_PASS = (
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_MANY_REQUESTS,
@@ -128,6 +128,8 @@ class Server:
             if new.keys() <= found.keys():
                 break
             found |= new
+            if len(found) > MOST_ENTRIES:
+                raise ReadError(f"{self.address} lists more than {MOST_ENTRIES} entries; narrow the search.")
         return list(found.values())[:limit]
 
     def _ask(self, question: Callable[[], _Answer]) -> _Answer:

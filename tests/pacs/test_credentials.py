@@ -80,7 +80,7 @@ def test_private_is_encrypted_or_on_this_machine(address: str, private: bool) ->
 
 def test_from_the_environment() -> None:
     assert find_credentials(SERVER, environment={}) is None
-    assert find_credentials(SERVER, environment={USER: "u", PASSWORD: " p\n"}) == Credentials("u", "p")
+    assert find_credentials(SERVER, environment={USER: "u", PASSWORD: " p\n"}) == Credentials("u", " p")
     assert find_credentials(SERVER, environment={TOKEN: "t"}) == Credentials(token="t")
 
 

@@ -274,6 +274,24 @@ def test_a_list_cut_short_is_noticed(run: Run, proxy: Proxy, there: tuple[str, s
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_list_without_end_is_left(run: Run, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault(exchange: Exchange) -> None:
+        entries = [{"0020000D": {"vr": "UI", "Value": [generate_uid()]}} for _ in range(10)]
+        exchange.status, exchange.body = 200, json.dumps(entries).encode()
+
+    monkeypatch.setattr(server, "MOST_ENTRIES", 45)
+    proxy.fault = fault
+    refused(run("pacs", "find", proxy.url, "--limit", "1000"), "lists more than 45 entries")
+    assert proxy.count("GET") == 5
+
+
+def test_a_folder_that_cannot_be_used(run: Run, proxy: Proxy, there: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused(run(*fetching(proxy, there, tmp_path / "file")), "Not a directory")
+    (tmp_path / dicomweb.hashed(there[1])).touch()
+    refused(run(*fetching(proxy, there, tmp_path)), "Not a directory; give another folder")
+
+
 @pytest.mark.parametrize(
     ("what", "said"),
     [
