@@ -54,14 +54,15 @@ def gzipped_zeros(path: Path) -> None:
     """A few MB of NIfTI that unfold to 2 GB, as its header says."""
     header = nibabel.Nifti1Header()
     header.set_data_dtype(np.int16)
-    header.set_data_shape((1024, 1024, 1024))
+    header.set_data_shape((1024, 1024, 512 * GIGABYTES))
     header["vox_offset"], header["magic"] = 352, b"n+1"
     path.write_bytes(gzip.compress(header.binaryblock + bytes(4)) + 64 * GIGABYTES * gzip.compress(bytes(2**24)))
 
 
 def gzipped_nrrd(path: Path) -> None:
     """The same as NRRD."""
-    header = "NRRD0004\ntype: short\ndimension: 3\nsizes: 1024 1024 1024\nencoding: gzip\nendian: little\n\n"
+    sizes = f"1024 1024 {512 * GIGABYTES}"
+    header = f"NRRD0004\ntype: short\ndimension: 3\nsizes: {sizes}\nencoding: gzip\nendian: little\n\n"
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     packed = packer.compress(b"") + packer.flush(zlib.Z_FULL_FLUSH)
     zeros = packer.compress(bytes(2**24)) + packer.flush(zlib.Z_FULL_FLUSH)
