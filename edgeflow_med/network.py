@@ -151,8 +151,8 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
     ys = torch.linspace(-1.0, 1.0, height, device=flow.device, dtype=flow.dtype)
     xs = torch.linspace(-1.0, 1.0, width, device=flow.device, dtype=flow.dtype)
     identity = torch.stack(torch.broadcast_tensors(xs[None, :], ys[:, None]), dim=-1)
-    step = torch.tensor([width, height], device=flow.device, dtype=flow.dtype)
-    grid = identity + flow.permute(0, 2, 3, 1) / step
+    step = torch.stack([flow[:, 0] / width, flow[:, 1] / height], dim=-1)  # sizes stay symbols when traced for ONNX
+    grid = identity + step
     return F.grid_sample(features, grid.to(features.dtype), mode="bilinear", padding_mode="zeros", align_corners=True)
 
 

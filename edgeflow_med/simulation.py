@@ -210,7 +210,8 @@ def _centre_line(depth: Depth, _rng: np.random.Generator) -> list[Pixel]:
 def _wobble(depth: Depth, rng: np.random.Generator) -> list[Pixel]:
     """Between two random pixels of the region's inner part, through a random smooth landscape."""
     noise = ndimage.gaussian_filter(rng.normal(size=depth.shape), 4.0)
-    cost = np.where(depth > 0, np.exp(1.5 * noise / max(float(noise.std()), 1e-9)), 0.0)
+    noise = (noise - noise.mean()) / max(float(noise.std()), 1e-9)  # of a few pixels no more than rounding is left
+    cost = np.where(depth > 0, np.exp(1.5 * noise.clip(-3, 3)), 0.0)
     inner = np.argwhere(depth >= 0.3 * depth.max())
     start, end = inner[rng.integers(len(inner), size=2)]
     return _cheapest_path(cost, _pair(start), _pair(end))

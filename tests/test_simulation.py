@@ -168,6 +168,15 @@ def test_pen_is_thin_in_a_thin_region():
     assert {r for r, _ in stroke.points} == {10.0}
 
 
+@pytest.mark.parametrize("kind", [CENTRE, WOBBLE, CONTOUR])
+def test_regions_of_a_few_pixels_get_a_prompt_too(kind: int) -> None:
+    for height, width in ((1, 1), (1, 2), (2, 2), (1, 3), (3, 2)):
+        target = block(10, 10 + height, 10, 10 + width)
+        for skip in range(8):
+            stroke = scribble_of(kind, target, skip=skip)
+            assert all(target[round(row), round(column)] for row, column in stroke.points)
+
+
 def test_negative_scribble_lies_in_what_was_wrongly_included():
     target, answer = disc(20, 12, 8), disc(20, 12, 8) | block(5, 35, 30, 42)
     for seed in range(10):

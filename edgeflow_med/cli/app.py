@@ -10,6 +10,7 @@ from edgeflow_med import __version__
 from edgeflow_med.cli.demo import demo
 from edgeflow_med.cli.doctor import doctor
 from edgeflow_med.cli.evaluate import evaluate
+from edgeflow_med.cli.export_onnx import export_onnx
 from edgeflow_med.cli.info import info
 from edgeflow_med.cli.pacs import app as pacs
 from edgeflow_med.cli.segment import segment
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (segment, info, demo, doctor, evaluate, train):
+for command in (segment, info, demo, doctor, evaluate, train, export_onnx):
     app.command()(command)
 app.add_typer(pacs, name="pacs")
 

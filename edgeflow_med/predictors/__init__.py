@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import shutil
+from importlib.util import find_spec
+from typing import Literal
+
+from edgeflow_med.errors import UsageError
 from edgeflow_med.predictors.base import Predictor
 from edgeflow_med.weights import DEFAULT_MODEL, find_bundle
 
+Engine = Literal["auto", "torch", "onnx"]
 
-def load_predictor(name: str = DEFAULT_MODEL, device: str = "auto") -> Predictor:
+
+def load_predictor(name: str = DEFAULT_MODEL, device: str = "auto", engine: Engine = "auto") -> Predictor:
     """Load a model that comes with the package.
 
     Args:
         name: Folder of ``weights/``.
         device: ``auto``, ``cpu`` or ``cuda``.
+        engine: ``torch``, or ``onnx`` (CPU only); ``auto`` takes ONNX Runtime, which is faster on a CPU and needs no
+            torch, where the model's ONNX file is there and no GPU is to be used.
 
     Raises:
         ModelError: The model is unknown, incomplete or was altered.
-        UsageError: The device is not there.
+        UsageError: The device is not there, or not for this engine.
     """
+    from edgeflow_med.predictors.onnx import OnnxPredictor, onnx_file
+
+    bundle = find_bundle(name)
+    if engine == "onnx" and device == "cuda":
+        raise UsageError("Engine onnx runs on the CPU; give --device cpu, or engine torch.")
+    on_cpu = device == "cpu" or (device == "auto" and shutil.which("nvidia-smi") is None)
+    if engine == "onnx" or (engine == "auto" and on_cpu and find_spec("onnxruntime") and onnx_file(bundle).is_file()):
+        return OnnxPredictor.from_bundle(bundle)
+
     from edgeflow_med.predictors.torch import TorchPredictor
 
-    return TorchPredictor.from_bundle(find_bundle(name), device)
+    return TorchPredictor.from_bundle(bundle, device)
