@@ -29,6 +29,7 @@ from edgeflow_med.volume import Plane, Volume
 from edgeflow_med.worker import Worker
 
 if TYPE_CHECKING:
+    from edgeflow_med.predictors.lazy import LazyPredictor
     from edgeflow_med.session import Change, Question, Session
     from edgeflow_med.session.propagating import Walk
     from edgeflow_med.session.state import SegmentState
@@ -74,8 +75,8 @@ def drawn_prompt(
 
 def open_session(
     volume: Volume,
-    predictor: Predictor,
     *,
+    predictor: Predictor | None = None,
     folder: Path | None = None,
     carried: str | None = None,
     beside: Path | None = None,
@@ -85,7 +86,7 @@ def open_session(
 
     Args:
         volume: What is segmented.
-        predictor: What answers.
+        predictor: What answers; it may be set later.
         folder: Where the case was kept; it may be gone.
         carried: The text of its journal, as a saved scene carries it; used where ``folder`` is gone.
         beside: Folder for cases; None for the user's state folder.
@@ -152,6 +153,16 @@ class Live:
     def walking(self) -> bool:
         """Whether a propagation is under way."""
         return self._walk is not None
+
+    def warm_up(self, predictor: LazyPredictor) -> None:
+        """Have a model loaded before it is asked."""
+        self._report(f"Loading {predictor.name} ...")
+        ready = f"{predictor.name} is ready on "
+        self._worker.submit(
+            "warm-up",
+            predictor.warm_up,
+            lambda result: self._report(_told(result) if isinstance(result, Exception) else f"{ready}{result}."),
+        )
 
     def poll(self) -> None:
         """Take what the worker has finished; to be called often."""

@@ -1,20 +1,17 @@
-"""Entry of the 3D Slicer module EdgeFlow: title, help, and a panel that tells whether the library is there.
+"""Entry of the 3D Slicer module EdgeFlow: what Slicer looks up by name. The rest is in EdgeFlowLib and edgeflow_med."""
 
-Segmenting in the slice views is not part of the module yet.
-"""
+import os
 
-import logging
-
-import ctk
-import qt
 import slicer
+from EdgeFlowLib.installation import add_checkout_to_path, report
+from EdgeFlowLib.parameters import EdgeFlowParameterNode
+from EdgeFlowLib.widget import Widget
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
 )
 
 
@@ -23,57 +20,62 @@ class EdgeFlow(ScriptedLoadableModule):
 
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
+        add_checkout_to_path()
         self.parent.title = _("EdgeFlow")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
-        self.parent.dependencies = []
+        self.parent.dependencies = ["SegmentEditor"]
         self.parent.contributors = ["EdgeFlow-Med contributors"]
         self.parent.helpText = _(
-            "Click-based segmentation of CT and MR with EdgeFlow. This version tells whether the library edgeflow_med "
-            "is installed; clicking in the slice views is not there yet. "
-            "Not a medical device: for research only."
+            "Click on a structure of a CT or MR: EdgeFlow outlines it, carries it to the neighbouring slices, and saves "
+            "a verified DICOM-SEG. Left click adds, Ctrl+click removes, a drag scribbles. "
+            "Not a medical device: for research only, not for clinical use."
         )
         self.parent.acknowledgementText = _(
             "The network follows EdgeFlow (Hao et al., ICCV Workshops 2021); inference is built on PyTorch and MONAI."
         )
+        slicer.app.connect("startupCompleted()", register_sample_data)
 
 
-class EdgeFlowWidget(ScriptedLoadableModuleWidget):
-    """The panel of the module."""
+def register_sample_data():
+    """Offer the scans that ship with the extension in the Sample Data module; nothing is downloaded."""
+    from edgeflow_med.resources import resource
+    from SampleData import SampleDataLogic
 
-    def setup(self):
-        """Build the panel."""
-        ScriptedLoadableModuleWidget.setup(self)
-        panel = ctk.ctkCollapsibleButton()
-        panel.text = _("Installation")
-        self.layout.addWidget(panel)
-        form = qt.QVBoxLayout(panel)
-        self.noteLabel = qt.QLabel(_("Segmenting in the slice views is not there yet. Not for clinical use."))
-        self.noteLabel.wordWrap = True
-        form.addWidget(self.noteLabel)
-        self.checkButton = qt.QPushButton(_("Check installation"))
-        self.checkButton.toolTip = _("Tell whether edgeflow_med and the packages that it needs can be imported.")
-        self.checkButton.connect("clicked(bool)", self.onCheckInstallation)
-        form.addWidget(self.checkButton)
-        self.resultLabel = qt.QLabel("")
-        self.resultLabel.wordWrap = True
-        form.addWidget(self.resultLabel)
-        self.layout.addStretch(1)
+    icons = os.path.join(os.path.dirname(__file__), "Resources", "Icons")
+    scans = {"rider_lung_ct": _("CT, lung tumour"), "sts_003_ct": _("CT, sarcoma"), "sts_003_mr_t1": _("MR, sarcoma")}
+    SampleDataLogic.registerCustomSampleDataCategory("EdgeFlow", title=_("EdgeFlow"))
+    for name, title in scans.items():
+        SampleDataLogic.registerCustomSampleDataSource(
+            category="EdgeFlow",
+            sampleName=title,
+            thumbnailFileName=os.path.join(icons, f"{name}.png"),
+            customDownloader=lambda _source, folder=resource("sample_data") / name / "series": load_series(folder),
+        )
 
-    def onCheckInstallation(self, _checked=False):
-        """Show what is installed."""
-        self.resultLabel.text = "\n".join(EdgeFlowLogic().check())
+
+def load_series(folder):
+    """Load a DICOM series by way of Slicer's DICOM database, so that a DICOM-SEG can refer to it."""
+    from DICOMLib import DICOMUtils
+
+    DICOMUtils.importDicom(str(folder))
+    uids = DICOMUtils.seriesUIDsForFiles([str(file) for file in folder.iterdir()])
+    return [slicer.mrmlScene.GetNodeByID(node) for node in DICOMUtils.loadSeriesByUID(list(uids))]
 
 
 class EdgeFlowLogic(ScriptedLoadableModuleLogic):
     """What the module does without its panel."""
 
-    def check(self):
-        """Tell, one line each, what is installed and what is missing; the lines go to the log too."""
-        from EdgeFlowLib.installation import report
+    def getParameterNode(self):
+        """The parameters of the present scene."""
+        return EdgeFlowParameterNode(super().getParameterNode())
 
-        lines = report()
-        logging.getLogger("EdgeFlow").info("%s", "; ".join(lines))
-        return lines
+
+class EdgeFlowWidget(Widget):
+    """The panel of the module."""
+
+    def __init__(self, parent=None):
+        Widget.__init__(self, parent)
+        self.logic = EdgeFlowLogic()
 
 
 class EdgeFlowTest(ScriptedLoadableModuleTest):
@@ -86,5 +88,5 @@ class EdgeFlowTest(ScriptedLoadableModuleTest):
 
     def test_library_is_found(self):
         """The library that ships with the module is found, whether or not its requirements are installed."""
-        first = EdgeFlowLogic().check()[0]
+        first = report()[0]
         self.assertTrue(first.startswith("edgeflow_med "), first)

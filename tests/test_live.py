@@ -177,7 +177,7 @@ def test_measuring(desk: Desk) -> None:
 
 
 def test_a_case_goes_on_from_its_folder_or_from_what_a_scene_carries(tmp_path: Path) -> None:
-    session, told = open_session(VOLUME, RegionGrower(), beside=tmp_path)
+    session, told = open_session(VOLUME, beside=tmp_path)
     assert told == "A new case."
     session.paint((2, BALL), session.add_segment("Lesion"))
     folder, carried = session.case_dir, journal_text(session)
@@ -188,7 +188,7 @@ def test_a_case_goes_on_from_its_folder_or_from_what_a_scene_carries(tmp_path: P
     for gone in (False, True):
         if gone:
             shutil.rmtree(folder)
-        again, told = open_session(VOLUME, RegionGrower(), folder=folder, carried=carried, beside=tmp_path)
+        again, told = open_session(VOLUME, folder=folder, carried=carried, beside=tmp_path)
         assert told == "Resumed; 2 steps can be undone."
         np.testing.assert_array_equal(again.segments[0].mask[2], BALL)
         assert (again.case_dir == folder) is not gone
@@ -196,10 +196,10 @@ def test_a_case_goes_on_from_its_folder_or_from_what_a_scene_carries(tmp_path: P
 
 
 def test_a_case_of_another_volume_is_left_alone(tmp_path: Path) -> None:
-    session, _ = open_session(VOLUME, RegionGrower(), beside=tmp_path)
+    session, _ = open_session(VOLUME, beside=tmp_path)
     session.close()
     other = Volume(np.ones(SHAPE), AFFINE)
-    fresh, told = open_session(other, RegionGrower(), folder=session.case_dir, beside=tmp_path)
+    fresh, told = open_session(other, folder=session.case_dir, beside=tmp_path)
     assert told.startswith("This is not the volume of the case")
     assert fresh.segments == ()
     assert fresh.case_dir != session.case_dir

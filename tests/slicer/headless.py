@@ -130,7 +130,7 @@ class SliceView:
         self.window.AddRenderer(self.renderer)
         self.interactor = vtk.vtkGenericRenderWindowInteractor()
         self.interactor.SetRenderWindow(self.window)
-        self.interactor.SetInteractorStyle(None)  # VTK's own; Slicer's follows
+        self.interactor.SetInteractorStyle(vtk.vtkInteractorStyleUser())  # does nothing; Slicer's own follows
         self.style = slicer.vtkMRMLSliceViewInteractorStyle()
         self.style.SetInteractor(self.interactor)
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()

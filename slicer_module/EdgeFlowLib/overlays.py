@@ -1,0 +1,173 @@
+"""What is drawn besides the segments: prompts, which slices nobody has accepted yet, and the edge map. No Qt.
+
+All of it is made from the session, hidden from the node selectors and left out of saved scenes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import slicer
+import vtk
+from EdgeFlowLib.bridge import LABELMAP, TO_LPS, new_image
+
+if TYPE_CHECKING:
+    from edgeflow_med.display import Dot, Which
+    from edgeflow_med.session.changes import Box
+    from edgeflow_med.session.state import SegmentState
+    from EdgeFlowLib.bridge import Bridge
+
+COLOURS = {True: (0.2, 1.0, 0.2), False: (1.0, 0.2, 0.2)}  # of prompts that add and that remove
+SELECTED = (1.0, 0.9, 0.1)
+EDGE_FROM = 0.2  # weaker edges are not drawn
+
+
+class Overlays:
+    """Draws them.
+
+    Args:
+        bridge: Gives the session, the scene's nodes and the geometry.
+    """
+
+    def __init__(self, bridge: Bridge) -> None:
+        from edgeflow_med.display import ProposalMap
+
+        self._bridge, self._nodes = bridge, list[Any]()
+        self._points = {positive: self._add_points(colour) for positive, colour in COLOURS.items()}
+        self._dots: list[Dot] = []
+        self.selected: Which | None = None
+        node = self._add("vtkMRMLSegmentationNode", "EdgeFlow proposed")
+        node.GetDisplayNode().SetOpacity2DFill(0.35)
+        segment = slicer.vtkSegment()
+        segment.SetColor(1.0, 1.0, 1.0)
+        self._proposal_image, array = new_image(bridge.volume_node)
+        segment.AddRepresentation(LABELMAP, self._proposal_image)
+        node.GetSegmentation().AddSegment(segment, "proposed")
+        self._proposals = ProposalMap(array)
+        self._edges: tuple[Any, Any] | None = None  # the node and what draws into it
+        self._behind: dict[str, tuple[str, float]] = {}  # foregrounds that the edge map has displaced
+
+    def close(self) -> None:
+        """Take everything out of the scene."""
+        self.show_edges(None)
+        for node in self._nodes:
+            slicer.mrmlScene.RemoveNode(node)
+
+    def show(self, boxes: dict[int, list[Box]] | None, current: SegmentState | None) -> None:
+        """Draw what changed.
+
+        Args:
+            boxes: By segment id, where voxels changed; None for everywhere.
+            current: The segment whose edges are shown.
+        """
+        from edgeflow_med.display import prompt_dots
+
+        self._dots = prompt_dots(self._bridge.session)
+        self._show_prompts()
+        if self._proposals.update(self._bridge.session.segments, boxes):
+            self._proposal_image.GetPointData().GetScalars().Modified()
+            self._proposal_image.Modified()
+        if self._edges is not None and current is not None:
+            self.show_edges(current)
+        for node in self._nodes:
+            node.SetAndObserveTransformNodeID(self._bridge.volume_node.GetTransformNodeID())
+
+    def select(self, index: Any, near_mm: float) -> bool:
+        """Select the prompt drawn within ``near_mm`` of an index (k, j, i), or none; tell whether there was one."""
+        here = self._bridge.session.volume.position(index)
+        gaps = [float(np.linalg.norm(here - dot.position)) for dot in self._dots]
+        nearest = int(np.argmin(gaps)) if gaps else 0
+        self.selected = self._dots[nearest].which if gaps and gaps[nearest] <= near_mm else None
+        self._show_prompts()
+        return self.selected is not None
+
+    def _show_prompts(self) -> None:
+        if self.selected not in {dot.which for dot in self._dots}:
+            self.selected = None
+        for positive, node in self._points.items():
+            with slicer.util.NodeModify(node):
+                node.RemoveAllControlPoints()
+                for dot in self._dots:
+                    if dot.positive is positive:
+                        number = node.AddControlPoint(vtk.vtkVector3d(*(TO_LPS[:3, :3] @ dot.position)))
+                        node.SetNthControlPointSelected(number, dot.which == self.selected)
+
+    def _add(self, kind: str, name: str) -> Any:
+        node = slicer.mrmlScene.CreateNodeByClass(kind)
+        node.SetName(name)
+        node.SetHideFromEditors(True)
+        node.SetSaveWithScene(False)
+        node.UnRegister(None)
+        self._nodes.append(slicer.mrmlScene.AddNode(node))
+        node.CreateDefaultDisplayNodes()
+        node.GetDisplayNode().SetSaveWithScene(False)
+        return node
+
+    def _add_points(self, colour: tuple[float, float, float]) -> Any:
+        node = self._add("vtkMRMLMarkupsFiducialNode", "EdgeFlow prompts")
+        node.SetLocked(True)  # a click beside a marker is ours and must not drag it
+        display = node.GetDisplayNode()
+        display.SetColor(*colour)
+        display.SetSelectedColor(*SELECTED)
+        display.SetPointLabelsVisibility(False)
+        display.SetPropertiesLabelVisibility(False)
+        display.SetGlyphType(display.Circle2D)
+        display.SetGlyphScale(1.5)
+        return node
+
+    def show_edges(self, segment: SegmentState | None) -> None:
+        """Show the edge map of a segment's answers in front of the volume, or none."""
+        from edgeflow_med.display import EdgeMap
+
+        if segment is None:
+            self._restore_foregrounds()
+            if self._edges is not None:
+                slicer.mrmlScene.RemoveNode(self._edges[0])
+                self._nodes.remove(self._edges[0])
+                self._edges = None
+            return
+        if self._edges is None:
+            node = self._add_edges()
+            self._edges = node, EdgeMap(slicer.util.arrayFromVolume(node))
+        node, edges = self._edges
+        if edges.update(segment):
+            slicer.util.arrayFromVolumeModified(node)
+        for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+            if composite.GetForegroundVolumeID() != node.GetID():
+                self._behind[composite.GetID()] = composite.GetForegroundVolumeID(), composite.GetForegroundOpacity()
+                composite.SetForegroundVolumeID(node.GetID())
+                composite.SetForegroundOpacity(1.0)
+
+    def _restore_foregrounds(self) -> None:
+        for identifier, (volume, opacity) in self._behind.items():
+            composite = slicer.mrmlScene.GetNodeByID(identifier)
+            if composite is not None:
+                composite.SetForegroundVolumeID(volume)
+                composite.SetForegroundOpacity(opacity)
+        self._behind.clear()
+
+    def _add_edges(self) -> Any:
+        node = self._add("vtkMRMLScalarVolumeNode", "EdgeFlow edges")
+        node.CopyOrientation(self._bridge.volume_node)
+        image = vtk.vtkImageData()
+        image.SetDimensions(*self._bridge.volume_node.GetImageData().GetDimensions())
+        image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+        image.GetPointData().GetScalars().Fill(0)
+        node.SetAndObserveImageData(image)
+        table = slicer.vtkMRMLColorTableNode()
+        table.SetName("EdgeFlow edge colours")
+        table.SetTypeToUser()
+        table.SetNumberOfColors(256)
+        for level in range(256):
+            table.SetColor(level, str(level), 0.0, level / 255, 1.0, 1.0)
+        table.SetHideFromEditors(True)
+        table.SetSaveWithScene(False)
+        self._nodes.append(slicer.mrmlScene.AddNode(table))
+        display = node.GetDisplayNode()
+        display.SetAndObserveColorNodeID(table.GetID())
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevelMinMax(0, 255)
+        display.SetThreshold(EDGE_FROM * 255, 255)
+        display.SetApplyThreshold(True)
+        return node

@@ -1,0 +1,111 @@
+"""A case on real MRML with three offscreen slice views, and what a reader would do to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import slicer
+
+from edgeflow_med.predictors.base import Predictor
+from edgeflow_med.worker import Worker
+from tests.region_growing import RegionGrower
+from tests.slicer import headless
+
+
+def ball(shape: tuple[int, int, int] = (24, 64, 72), centre: tuple[int, int, int] = (12, 30, 40)) -> NDArray[np.int16]:
+    """A bright ball in dark air, ``(K, J, I)``: radius 9 voxels in plane, 5 slices up and down."""
+    k, j, i = np.ogrid[: shape[0], : shape[1], : shape[2]]
+    distance = ((k - centre[0]) / 5) ** 2 + ((j - centre[1]) / 9) ** 2 + ((i - centre[2]) / 9) ** 2
+    return np.where(distance <= 1, 100, -100).astype(np.int16)
+
+
+class Reader:
+    """Somebody at the screen.
+
+    Attributes:
+        told: Lines that the module reported.
+        views: By name.
+    """
+
+    def __init__(
+        self,
+        volume: Any,
+        make_view: Callable[..., headless.SliceView],
+        *,
+        names: tuple[str, ...] = ("Red", "Green", "Yellow"),
+        predictor: Predictor | None = None,
+        segmentation: Any = None,
+        window: str = "-100,100",
+    ) -> None:
+        from EdgeFlowLib.case import Case
+
+        self.volume, self.worker, self.told = volume, Worker(), list[str]()
+        self.views = {name: make_view(name) for name in names}
+        for view in self.views.values():
+            view.show(volume)
+        self.case = Case(
+            volume,
+            segmentation or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode"),
+            [(view.node, view.interactor) for view in self.views.values()],
+            self.worker,
+            report=self.told.append,
+            changed=lambda: None,
+        )
+        self.case.session.predictor = predictor or RegionGrower()
+        self.case.session.window = window
+
+    @property
+    def red(self) -> headless.SliceView:
+        return self.views["Red"]
+
+    def world(self, *index: float) -> NDArray[np.float64]:
+        """World point (RAS) of an index (k, j, i)."""
+        return self.case.bridge.world(index)
+
+    def look_at(self, *index: float) -> None:
+        """Put all views through a voxel (k, j, i)."""
+        for view in self.views.values():
+            view.node.JumpSlice(*self.world(*index))
+
+    def click(self, *index: float, view: str = "Red", ctrl: bool = False) -> None:
+        """Click on a voxel, and wait for the answer."""
+        self.views[view].click(self.views[view].xy(self.world(*index)), ctrl=ctrl)
+        self.settle()
+
+    def drag(self, *points: tuple[float, float, float], view: str = "Red", ctrl: bool = False) -> None:
+        """Drag through voxels, and wait for the answer."""
+        at = self.views[view]
+        at.drag([at.xy(self.world(*point)) for point in points], ctrl=ctrl)
+        self.settle()
+
+    def settle(self, effect: str = "") -> None:
+        """Poll as the panel's timer does until nothing is under way."""
+        deadline = time.monotonic() + 60
+        while True:
+            self.case.poll(effect)
+            if not (self.case.live.asking or self.case.live.walking or self.worker.unfinished):
+                break
+            assert time.monotonic() < deadline, self.told
+            time.sleep(0.002)
+        self.case.poll(effect)
+
+    def mask(self, label: str = "Lesion") -> NDArray[np.bool_]:
+        """What the scene holds of a segment, by Slicer's own way out of it."""
+        identifier = self.case.node.GetSegmentation().GetSegmentIdBySegmentName(label)
+        return slicer.util.arrayFromSegmentBinaryLabelmap(self.case.node, identifier, self.volume) > 0
+
+    def painted(self, *index: float, view: str = "Red") -> bool:
+        """Whether a view's pixel at a voxel is coloured, as segments are and the scan is not."""
+        at = self.views[view]
+        pixel = at.pixel(at.render(), self.world(*index)).astype(int)
+        return bool(np.ptp(pixel) > 30)
+
+    def close(self) -> None:
+        self.case.close()
+        self.worker.stop()
