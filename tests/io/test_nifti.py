@@ -1,112 +1,21 @@
-"""NIfTI: the round trip of every orientation, two other libraries as judges, and files that lie."""
+"""NIfTI: what the header says, odd geometry, and files that lie; see `test_orientations` for places."""
 
 from __future__ import annotations
 
 import gzip
 from dataclasses import replace
-from itertools import permutations, product
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
-import SimpleITK
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from edgeflow_med.errors import GeometryError, ReadError, WriteError
 from edgeflow_med.io import save
 from edgeflow_med.io.nifti import affine_to_nifti
 from edgeflow_med.segmentation import Segment, Segmentation
-from edgeflow_med.volume import Volume
 from tests.io.here import read_segmentation, read_volume
-from tests.phantoms import Phantom, ellipsoid, is_true, one_segment, true_values
-
-ORIENTATIONS = list(product(permutations(range(3)), product((1, -1), repeat=3)))
-_KJI = [2, 1, 0, 3]
-
-
-def oriented(order: tuple[int, ...], signs: tuple[int, ...], turn: NDArray[np.float64] | None = None) -> Volume:
-    """A small volume whose axes follow the patient's in a given order and sign, turned by ``turn``; values are true."""
-    affine = np.eye(4)
-    affine[:3, :3] = 0
-    for axis, (world, sign, spacing) in enumerate(zip(order, signs, (2.5, 1.25, 0.75), strict=True)):
-        affine[world, axis] = sign * spacing
-    if turn is not None:
-        affine[:3, :3] = turn @ affine[:3, :3]
-    affine[:3, 3] = (-12.5, 31.0, 7.25)
-    shape = (5, 6, 7)
-    positions = np.moveaxis(np.indices(shape), 0, -1) @ affine[:3, :3].T + affine[:3, 3]
-    return Volume(true_values(positions), affine)
-
-
-def marked(volume: Volume) -> NDArray[np.bool_]:
-    """A mask that no flip or swap maps onto itself."""
-    mask = np.zeros(volume.shape, np.bool_)
-    mask[0, 0, :2] = mask[1, 2, 3] = mask[4, 1, 6] = mask[2, 5, 1] = True
-    return mask
-
-
-def positions_by_nibabel(path: Path) -> NDArray[np.float64]:
-    """LPS mm of the voxels of a label map."""
-    image = nibabel.load(path)
-    positions = nibabel.affines.apply_affine(image.affine, np.argwhere(np.asarray(image.dataobj) > 0))
-    return positions * (-1, -1, 1)
-
-
-def positions_by_itk(path: Path) -> NDArray[np.float64]:
-    """LPS mm of the voxels of a label map."""
-    image = SimpleITK.ReadImage(str(path))
-    found = np.argwhere(SimpleITK.GetArrayFromImage(image) > 0)[:, ::-1].tolist()
-    return np.array([image.TransformIndexToPhysicalPoint(index) for index in found])
-
-
-def in_order(positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    return positions[np.lexsort(np.round(positions, 2).T)]
-
-
-@pytest.mark.parametrize(("order", "signs"), ORIENTATIONS)
-def test_a_mask_lies_where_nibabel_and_simpleitk_see_it_in_all_48_orientations(order, signs, tmp_path) -> None:
-    volume = oriented(order, signs)
-    save(one_segment(volume, marked(volume)), tmp_path / "lesion.nii")
-    expected = in_order(volume.position(np.argwhere(marked(volume))))
-    np.testing.assert_allclose(in_order(positions_by_nibabel(tmp_path / "lesion.nii")), expected, atol=1e-3)
-    np.testing.assert_allclose(in_order(positions_by_itk(tmp_path / "lesion.nii")), expected, atol=1e-3)
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    st.sampled_from(ORIENTATIONS),
-    st.tuples(*[st.floats(-1.0, 1.0, allow_nan=False)] * 3).filter(lambda axis: np.linalg.norm(axis) > 0.1),
-    st.floats(0.0, 180.0),
-)
-def test_oblique_grids_too(tmp_path_factory, orientation, axis, degrees) -> None:
-    turn = np.reshape(SimpleITK.VersorTransform(axis, np.radians(degrees)).GetMatrix(), (3, 3))
-    volume, path = oriented(*orientation, turn), tmp_path_factory.mktemp("oblique") / "lesion.nii.gz"
-    save(one_segment(volume, marked(volume)), path)
-    expected = in_order(volume.position(np.argwhere(marked(volume))))
-    np.testing.assert_allclose(in_order(positions_by_nibabel(path)), expected, atol=1e-3)
-    np.testing.assert_allclose(in_order(positions_by_itk(path)), expected, atol=1e-3)
-    np.testing.assert_array_equal(read_segmentation(path, volume).masks[0], marked(volume))
-
-
-@pytest.mark.parametrize(("order", "signs"), ORIENTATIONS)
-def test_images_of_all_48_orientations_are_read_with_their_positions(order, signs, tmp_path) -> None:
-    volume = oriented(order, signs)
-    image = nibabel.Nifti1Image(volume.array.transpose(2, 1, 0), affine_to_nifti(volume.affine))
-    nibabel.save(image, tmp_path / "image.nii.gz")
-    assert is_true(read_volume(tmp_path / "image.nii.gz"))
-    SimpleITK.WriteImage(to_itk(volume), str(tmp_path / "itk.nii.gz"))
-    assert is_true(read_volume(tmp_path / "itk.nii.gz"))
-
-
-def to_itk(volume: Volume) -> SimpleITK.Image:
-    image = SimpleITK.GetImageFromArray(volume.array)
-    image.SetSpacing(volume.spacing[::-1])
-    image.SetDirection((volume.affine[:3, [2, 1, 0]] / volume.spacing[::-1]).ravel().tolist())
-    image.SetOrigin(volume.affine[:3, 3].tolist())
-    return image
+from tests.phantoms import Phantom, ellipsoid, one_segment
 
 
 @pytest.mark.parametrize("kind", ["sform", "qform", "both"])
@@ -144,8 +53,6 @@ def test_a_sheared_grid_is_kept_in_the_sform(tmp_path: Path) -> None:
     save(one_segment(volume, mask), tmp_path / "lesion.nii.gz")
     header = nibabel.load(tmp_path / "lesion.nii.gz").header
     assert (int(header["sform_code"]), int(header["qform_code"])) == (1, 0)
-    expected = in_order(volume.position(np.argwhere(mask)))
-    np.testing.assert_allclose(in_order(positions_by_nibabel(tmp_path / "lesion.nii.gz")), expected, atol=1e-3)
     np.testing.assert_array_equal(read_segmentation(tmp_path / "lesion.nii.gz", volume).masks[0], mask)
 
 
@@ -223,7 +130,7 @@ def test_truncated_files_are_refused(name: str, part: float, tmp_path: Path) -> 
     nibabel.save(nibabel.Nifti1Image(noise, np.eye(4)), tmp_path / name)
     whole = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(whole[: int(len(whole) * part)])
-    with pytest.raises(ReadError, match=f"{name}: truncated or not NIfTI") as caught:
+    with pytest.raises(ReadError, match=f"{name}.* truncated") as caught:
         read_volume(tmp_path / name)
     assert "\n" not in str(caught.value)
 
@@ -236,7 +143,7 @@ def test_a_size_that_lies_is_refused_before_memory_is_asked_for(name: str, side:
     content = bytearray((tmp_path / "image.nii").read_bytes())
     content[42:48] = np.array([side] * 3, "<i2").tobytes()
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-    with pytest.raises(ReadError, match="bytes cannot hold them|voxels, more than"):
+    with pytest.raises(ReadError, match=r"bytes cannot hold them|voxels, more than"):
         read_volume(tmp_path / name)
 
 

@@ -19,6 +19,7 @@ from edgeflow_med.io.nrrd import terminology
 from edgeflow_med.segmentation import AlgorithmType, Code, Segment, Segmentation
 from edgeflow_med.volume import Volume
 from tests.io.here import read_segmentation, read_volume
+from tests.io.test_orientations import to_itk
 from tests.phantoms import Phantom, ellipsoid, is_true, one_segment
 
 PHANTOM = Phantom()
@@ -58,14 +59,6 @@ def three(volume: Volume) -> Segmentation:
         Segment(3, "Painted", algorithm_type=AlgorithmType.MANUAL),
     )
     return Segmentation(volume, segments, (mask, np.roll(mask, 3, axis=2), np.roll(mask, -22, axis=2) & ~mask))
-
-
-def to_itk(volume: Volume) -> SimpleITK.Image:
-    image = SimpleITK.GetImageFromArray(volume.array)
-    image.SetSpacing(volume.spacing[::-1])
-    image.SetDirection((volume.affine[:3, [2, 1, 0]] / volume.spacing[::-1]).ravel().tolist())
-    image.SetOrigin(volume.affine[:3, 3].tolist())
-    return image
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -149,7 +142,7 @@ def test_a_size_that_lies_is_refused_before_memory_is_asked_for(suffix: str, siz
     path = tmp_path / f"image{suffix}"
     SimpleITK.WriteImage(to_itk(PHANTOM.volume()), str(path))
     path.write_bytes(path.read_bytes().replace(b"56 40 12\n", f"56 {size} {size}\n".encode()))
-    with pytest.raises(ReadError, match="bytes cannot hold them|voxels, more than|Cannot read") as caught:
+    with pytest.raises(ReadError, match=r"bytes cannot hold them|voxels, more than|Cannot read") as caught:
         read_volume(path)
     assert "\n" not in str(caught.value)
 
