@@ -1,4 +1,4 @@
-"""``EdgeFlow.json`` is an entry that Slicer's Extensions Index takes, but for the address that the repository lacks so far."""
+"""``EdgeFlow.json`` is an entry that Slicer's Extensions Index takes; the repository only lacks an address so far."""
 
 from __future__ import annotations
 

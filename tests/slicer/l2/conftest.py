@@ -1,0 +1,77 @@
+"""The module's panel in a window, with a mouse and a keyboard."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is imported
+from tests.slicer.l2 import pythonqt
+
+pythonqt.install()  # before anything says `import qt`
+
+import slicer  # noqa: E402
+
+from tests.slicer.l2 import desktop  # noqa: E402
+from tests.slicer.l2.hand import Hand  # noqa: E402
+
+MODULE = Path(__file__).resolve().parents[3] / "slicer_module"
+sys.path.insert(0, str(MODULE))
+
+
+@pytest.fixture(scope="session")
+def window(tmp_path_factory: pytest.TempPathFactory) -> desktop.MainWindow:
+    """Slicer's window, one for all tests."""
+    originals = os.environ.get("SLICER_PYTHON_DIR")
+    return desktop.start(tmp_path_factory.mktemp("slicer"), Path(originals) if originals else None)
+
+
+@pytest.fixture(autouse=True)
+def complaints(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Exceptions in slots and observers, which Qt and VTK would only print, fail the test."""
+    found: list[str] = []
+    monkeypatch.setattr(sys, "excepthook", lambda *error: found.append("".join(traceback.format_exception(*error))))
+    monkeypatch.setattr(sys, "unraisablehook", lambda error: found.append(repr(error)))
+    yield found
+    assert found == []
+
+
+@pytest.fixture
+def hand(window: desktop.MainWindow) -> Iterator[Hand]:
+    """The window with an empty scene, before and after."""
+    yield Hand(window)
+    slicer.mrmlScene.Clear(0)
+    for _ in range(3):
+        slicer.app.processEvents()
+
+
+@pytest.fixture
+def panel(hand: Hand) -> Iterator[Any]:
+    """The module's widget, loaded and entered as Slicer does it."""
+    import EdgeFlow
+    import qt
+
+    info = types.SimpleNamespace(path=str(MODULE / "EdgeFlow.py"), icon=None)
+    slicer.modules.edgeflow = types.SimpleNamespace(path=info.path, module=EdgeFlow.EdgeFlow(info))
+    parent = slicer.qSlicerScriptedLoadableModuleWidget()
+    qt.QVBoxLayout(parent)
+    parent.setMRMLScene(slicer.mrmlScene)
+    widget = EdgeFlow.EdgeFlowWidget(parent)
+    widget.setup()
+    hand.window.show_panel(parent)
+    parent.isEntered = True
+    widget.enter()
+    slicer.app.processEvents()
+    yield widget
+    parent.isEntered = False
+    widget.exit()
+    widget.cleanup()
+    hand.window.show_panel(None)
+    parent.deleteLater()
