@@ -24,7 +24,7 @@ from edgeflow_med.errors import EdgeFlowError
 from edgeflow_med.io import read_segmentation, read_volume, save
 from edgeflow_med.prompts import read_prompts
 from tests.io import here
-from tests.io.edits import put
+from tests.io.edits import compress_lossless_jpeg, put
 from tests.phantoms import Phantom, ellipsoid, one_segment, write_series
 
 PHANTOM = Phantom(shape=(6, 34, 40))
@@ -143,6 +143,15 @@ def panicking_rle(path: Path) -> None:
     write_series(path.parent / "in", ONE, edit)[0].rename(path)
 
 
+def lying_jpeg(path: Path) -> None:
+    """A lossless JPEG stream of 144 bits a pixel, which GDCM crashes on."""
+    whole = write_series(path.parent / "in", ONE)[0]
+    dataset = dcmread(whole)
+    compress_lossless_jpeg(dataset, dataset.pixel_array[None], path.parent)
+    dataset.save_as(path)
+    path.write_bytes(path.read_bytes().replace(b"\xff\xc3\x00\x0b\x10", b"\xff\xc3\x00\x0b\x90"))
+
+
 def lying_segmentation(path: Path) -> None:
     """A DICOM-SEG that claims a thousand million frames and 65,535 segments."""
     _save_segmentation(path)
@@ -194,6 +203,7 @@ BOMBS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any], str]] = {
     "long-field.nrrd": (long_field, read_volume, "long-field.nrrd has a header field of"),
     "many-dimensions.mha": (many_dimensions, read_volume, "many-dimensions.mha claims '9+' dimensions"),
     "panicking-rle.dcm": (panicking_rle, read_volume, r"panicking-rle.dcm: the pixels cannot be decoded \(Panic"),
+    "lying-jpeg.dcm": (lying_jpeg, read_volume, r"lying-jpeg.dcm: the pixels cannot be decoded .*144 bits"),
     "lying-segmentation.dcm": (lying_segmentation, _segmentation_on_the_phantom, "lying-segmentation.dcm"),
     "endless-contour.dcm": (endless_contour, _segmentation_on_the_phantom, "A contour of .* lies on no slice"),
     "deep.json": (deep_json, read_prompts, "deep.json is not JSON"),

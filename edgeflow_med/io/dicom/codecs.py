@@ -7,6 +7,7 @@ making, so it never sees a foreign header.
 
 from __future__ import annotations
 
+import struct
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,8 @@ from edgeflow_med.io.dicom.files import Source
 
 # Only these: on broken RLE, GDCM divides by zero and takes the process with it.
 _BY_ITK = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
+# Start of frame, baseline to lossless (ITU-T T.81 table B.1); C4, C8 and CC between them mean something else.
+_JPEG_FRAME_MARKERS = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
 _PIXEL_ATTRIBUTES = (
     "SamplesPerPixel",
     "PhotometricInterpretation",
@@ -86,9 +89,28 @@ def decode_by_itk(dataset: Dataset, numbers: Sequence[int]) -> list[NDArray[Any]
         file = Path(folder, "frame.dcm")
         for number, frame in enumerate(generate_frames(dataset.PixelData, number_of_frames=count)):
             if number in wanted:
+                _check_jpeg(frame, int(dataset.Rows), int(dataset.Columns))
                 _minimal(dataset, frame).save_as(file, enforce_file_format=True)
                 found[number] = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(file), imageIO="GDCMImageIO"))
     return [np.squeeze(found[number], axis=0) for number in numbers]
+
+
+def _check_jpeg(frame: bytes, rows: int, columns: int) -> None:
+    """Refuse a JPEG stream of another size than the header's, or of impossible precision: GDCM crashes on either.
+
+    Raises:
+        ValueError: It is.
+    """
+    place = 2  # after the marker that begins the image
+    while frame[place : place + 1] == b"\xff" and place + 10 <= len(frame):
+        marker, length = frame[place + 1], int.from_bytes(frame[place + 2 : place + 4])
+        if marker in _JPEG_FRAME_MARKERS:
+            precision, height, width, components = struct.unpack(">BHHB", frame[place + 4 : place + 10])
+            if (height, width, components) != (rows, columns, 1) or not 2 <= precision <= 16:
+                raise ValueError(f"JPEG of {height} x {width} x {components}, {precision} bits")
+            return
+        place += 2 + length
+    raise ValueError("JPEG without a frame header")
 
 
 def _minimal(dataset: Dataset, frame: bytes) -> Dataset:
