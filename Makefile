@@ -48,6 +48,18 @@ test-deps:
 fuzz: venv ## spoil 10,000 files of each format and read them, and files made to do harm; about 15 minutes
 	nice -n 10 $(RUN) -W ignore -m tests.io.fuzz --count 10000 --output benchmarks/results/fuzz.json
 
+.PHONY: accept-seg accept-save bench-seg
+accept-seg: venv ## have five readers and validators judge our DICOM-SEG files
+	@if [ -f /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then scripts/test-deps accept; fi
+	scripts/ohif-reader
+	$(RUN) -m benchmarks.seg.accept_seg
+
+accept-save: venv ## kill a saving process 200 times, and see that nothing is lost
+	$(RUN) -m benchmarks.seg.accept_save
+
+bench-seg: venv ## time and memory of writing a large DICOM-SEG, beside highdicom alone
+	$(RUN) -m benchmarks.seg.speed
+
 check: venv ## style, types and import contracts alone
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check

@@ -15,54 +15,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from pydicom import Dataset
-
+from benchmarks.seg.cases import ellipsoids
 from benchmarks.seg.machine import RESULTS, provenance
-from edgeflow_med.segmentation import LabelMasks, Segment, Segmentation
-from edgeflow_med.volume import Volume
+from edgeflow_med.segmentation import Segmentation
 
 SHAPE, SEGMENTS, ROUNDS = (600, 512, 512), 10, 3
 WAYS = ("highdicom", "unchecked", "checked")
 # Times of highdicom's own, and gigabytes, that must not be passed.
 LIMITS = {"unchecked": 1.2, "checked": 2.5, "peak_gb": 1.5}
-
-
-def make(shape: tuple[int, int, int]) -> Segmentation:
-    """Ten ellipsoids on a volume whose headers are those of a CT series."""
-    from tests.phantoms import AXIAL, instances
-
-    phantom = replace(AXIAL, shape=(shape[0], 2, 2), spacing=(1.0, 0.8, 0.8))
-
-    def resize(header: Dataset, _: int) -> None:
-        header.Rows, header.Columns = shape[1:]
-        del header.PixelData
-
-    headers = tuple(instances(phantom, resize))
-    volume = Volume(np.full(shape, -1000, np.int16), phantom.affine, modality="CT", headers=headers)
-    segments = tuple(
-        Segment(n, f"Lesion {n}", algorithm_name="EdgeFlow", algorithm_version="1") for n in range(1, SEGMENTS + 1)
-    )
-    return Segmentation(volume, segments, LabelMasks(_labels(shape), SEGMENTS))
-
-
-def _labels(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    random = np.random.default_rng(7)
-    labels = np.zeros(shape, np.uint8)
-    size = np.array(shape)
-    for number in range(1, SEGMENTS + 1):
-        centre, radius = size * random.uniform(0.3, 0.7, 3), size * random.uniform(0.08, 0.12, 3)
-        low, high = np.maximum(0, centre - radius).astype(int), np.minimum(size, centre + radius + 1).astype(int)
-        grid = np.ogrid[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-        distance = sum(((axis - c) / r) ** 2 for axis, c, r in zip(grid, centre, radius, strict=True))
-        part = labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-        part[np.asarray(distance) < 1] = number
-    return labels
 
 
 def once(way: str, shape: tuple[int, int, int]) -> dict[str, float]:
@@ -73,7 +36,7 @@ def once(way: str, shape: tuple[int, int, int]) -> dict[str, float]:
     from edgeflow_med.io.atomic import write_together
     from edgeflow_med.io.dicom_sources import normalised_sources
 
-    segmentation = make(shape)
+    segmentation = ellipsoids(shape, SEGMENTS)
     assert highdicom.__version__
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "seg.dcm")

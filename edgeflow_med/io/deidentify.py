@@ -7,7 +7,7 @@ object itself remain to be dealt with. Nothing is looked for in free text: label
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from copy import deepcopy
 from dataclasses import replace
 from importlib import metadata
@@ -18,8 +18,9 @@ from pydicom.sr.coding import Code as CodedConcept
 from edgeflow_med.segmentation import Segmentation
 
 _PROFILE = CodedConcept("113100", "DCM", "Basic Application Confidentiality Profile")
-_DATES = ("DA", "TM", "DT")
-_Action = Callable[[Dataset, tuple[int, ...]], None]
+# What stands where a date or time must not be left out.
+_DUMMIES = {"DA": "19000101", "TM": "000000", "DT": "19000101000000"}
+_EMPTIED = ("StudyDate", "StudyTime", "PatientBirthDate")
 
 
 def deidentified(segmentation: Segmentation) -> Segmentation:
@@ -34,6 +35,8 @@ def deidentified(segmentation: Segmentation) -> Segmentation:
     for header in segmentation.volume.headers:
         copy = deepcopy(header)
         anonymize_dataset(copy, base_rules_gen=initialize_actions_2024b)
+        for keyword in _EMPTIED:
+            setattr(copy, keyword, "")  # the library writes the year 1 there, which validators refuse
         headers.append(copy)
     segments = (
         replace(segment, tracking_uid=get_UID(segment.tracking_uid) if segment.tracking_uid else "")
@@ -50,8 +53,7 @@ def finish_deidentified(dataset: Dataset) -> None:
     """Take a new object's own dates out of it, and say in it what was done."""
     from dicomanonymizer.simpledicomanonymizer import initialize_actions_2024b
 
-    actions = initialize_actions_2024b()
-    _without_dates(dataset, actions)
+    _without_dates(dataset, initialize_actions_2024b().keys())
     dataset.PatientIdentityRemoved = "YES"
     dataset.LongitudinalTemporalInformationModified = "REMOVED"
     version = metadata.version("dicom-anonymizer")
@@ -61,12 +63,11 @@ def finish_deidentified(dataset: Dataset) -> None:
     dataset.DeidentificationMethodCodeSequence = [code]
 
 
-def _without_dates(dataset: Dataset, actions: dict[tuple[int, ...], _Action]) -> None:
-    for element in list(dataset):
+def _without_dates(dataset: Dataset, listed: AbstractSet[tuple[int, ...]]) -> None:
+    """Put a dummy for each date and time that the profile lists; those of the patient and the study stay empty."""
+    for element in dataset:
         if element.VR == "SQ":
             for item in element.value:
-                _without_dates(item, actions)
-        elif element.VR in _DATES:
-            tag = (element.tag.group, element.tag.element)
-            if tag in actions:
-                actions[tag](dataset, tag)
+                _without_dates(item, listed)
+        elif element.VR in _DUMMIES and element.value and (element.tag.group, element.tag.element) in listed:
+            element.value = _DUMMIES[element.VR]
