@@ -48,6 +48,23 @@ def twelve_bits_and_overlay(dataset: Dataset, _: int) -> None:
     dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation, dataset.RescaleIntercept = 12, 11, 0, -1024
 
 
+def modality_lut(dataset: Dataset, _: int) -> None:
+    """Stored values are their places in a table of the true ones."""
+    values = np.frombuffer(dataset.PixelData, np.int16)
+    table, places = np.unique(values, return_inverse=True)
+    item = Dataset()
+    item.LUTDescriptor, item.ModalityLUTType = [len(table), 0, 16], "HU"
+    item.LUTData = (table.astype(np.int32) + 1000).astype(np.uint16).tobytes()
+    item["LUTDescriptor"].VR, item["LUTData"].VR = "US", "OW"
+    dataset.ModalityLUTSequence = [item]
+    del dataset.RescaleSlope, dataset.RescaleIntercept
+    dataset.PixelRepresentation, dataset.PixelData = 0, places.astype(np.uint16).tobytes()
+
+
+def private(dataset: Dataset, _: int) -> None:
+    dataset.private_block(0x0029, "ACME", create=True).add_new(1, "LO", "secret")
+
+
 def orientation_jitter(dataset: Dataset, k: int) -> None:
     dataset.ImageOrientationPatient = [v + 2e-4 * (-1) ** k for v in dataset.ImageOrientationPatient]
 
@@ -68,7 +85,17 @@ RIGHT: dict[str, tuple[Phantom, Callable[[Dataset, int], None] | None]] = {
     "coronal, feet first": (replace(SMALL, row=(-1, 0, 0), column=(0, 0, -1)), None),
     "one row": (replace(SMALL, shape=(6, 1, 40)), None),
     "numbers scrambled": (SMALL, lambda dataset, k: setattr(dataset, "InstanceNumber", (k * 5) % 6)),
+    "feet first, prone": (replace(SMALL, row=(1, 0, 0), column=(0, -1, 0)), put(PatientPosition="FFP")),
+    "slices from head to feet": (flipped(AXIAL, k=True, j=False, i=False), None),
+    "instance numbers missing": (SMALL, drop("InstanceNumber")),
+    "instance UIDs all alike": (SMALL, put(SOPInstanceUID="1.2.3.4")),
+    "instance UIDs missing": (SMALL, put(SOPInstanceUID="")),
+    "UIDs that are no UIDs": (SMALL, put(StudyInstanceUID="anonymous", SeriesInstanceUID="X" * 64)),
+    "no study UID": (SMALL, drop("StudyInstanceUID")),
+    "acquisition times all different": (SMALL, lambda dataset, k: setattr(dataset, "AcquisitionTime", f"10111{k}")),
+    "signed": (SMALL, None),
     "unsigned": (SMALL, unsigned),
+    "a modality look-up table": (SMALL, modality_lut),
     "rescale slope of each slice": (SMALL, slope_of_its_own),
     "twelve bits with an overlay in the sixteenth": (SMALL, twelve_bits_and_overlay),
     "orientation jitter of 2e-4": (SMALL, orientation_jitter),
@@ -76,6 +103,8 @@ RIGHT: dict[str, tuple[Phantom, Callable[[Dataset, int], None] | None]] = {
     "MONOCHROME1": (SMALL, put(PhotometricInterpretation="MONOCHROME1")),
     "no frame of reference": (SMALL, drop("FrameOfReferenceUID")),
     "no series UID": (SMALL, drop("SeriesInstanceUID")),
+    "UTF-8 name": (SMALL, put(SpecificCharacterSet="ISO_IR 192", PatientName="Müller^Jörg=山田^太郎")),
+    "private attributes": (SMALL, private),
     "no patient": (SMALL, drop("PatientID", "PatientName", "PatientBirthDate", "PatientSex")),
     "no slice thickness": (SMALL, drop("SliceThickness")),
     "implicit": (SMALL, encoded(ImplicitVRLittleEndian)),
@@ -96,8 +125,11 @@ def test_is_read_right(case: str, tmp_path: Path) -> None:
     phantom, edit = RIGHT[case]
     write_series(tmp_path, phantom, edit)
     volume = read_volume(tmp_path)
+    if case == "a modality look-up table":
+        volume = replace(volume, array=volume.array - 1000)  # a table holds no negative values
     assert is_true(volume, tolerance=0.75 if "jitter" in case or "slope" in case else 0.51)
-    np.testing.assert_allclose(volume.affine, phantom.affine, atol=2e-2 if "jitter" in case else 1e-6)
+    if case != "slices from head to feet":
+        np.testing.assert_allclose(volume.affine, phantom.affine, atol=2e-2 if "jitter" in case else 1e-6)
     assert len(volume.headers) == phantom.shape[0]
     assert all("PixelData" not in header for header in volume.headers)
     assert ("tilt" in " ".join(volume.warnings)) == ("tilt" in case)
@@ -228,14 +260,16 @@ def test_a_list_of_files_is_read(tmp_path: Path) -> None:
 
 
 def test_private_attributes_and_the_patients_name_stay_out(tmp_path: Path) -> None:
-    def private(dataset: Dataset, _: int) -> None:
-        dataset.private_block(0x0029, "ACME", create=True).add_new(1, "LO", "secret")
-
     write_series(tmp_path, SMALL, private)
     volume = read_volume(tmp_path)
     assert not any(element.tag.is_private for element in volume.headers[0])
     assert volume.name == "Oblique phantom"
     assert "Phantom^" not in repr(volume)
+
+
+def test_losses_of_compression_are_told(tmp_path: Path) -> None:
+    write_series(tmp_path, SMALL, put(LossyImageCompression="01"))
+    assert "compressed with losses" in " ".join(read_volume(tmp_path).warnings)
 
 
 @pytest.mark.parametrize("slope", [0, None])

@@ -53,6 +53,10 @@ def cut_header(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:700])
 
 
+def emptied(folder: Path) -> None:
+    write_series(folder, SMALL)[2].write_bytes(b"")
+
+
 def spacing_changes(folder: Path) -> None:
     def edit(dataset: Dataset, k: int) -> None:
         dataset.ImagePositionPatient = [0, 0, 2 * k if k < 4 else 6 + 4 * (k - 3)]
@@ -108,6 +112,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], type[EdgeFlowError], str]] = 
     "truncated RLE": (truncated_rle, ReadError, "slice002.dcm"),
     "truncated JPEG 2000": (truncated_jpeg_2000, ReadError, "slice002.dcm"),
     "cut header": (cut_header, GeometryError, "slice is missing after.*slice001.dcm to slice003.dcm"),
+    "an empty file": (emptied, GeometryError, "slice is missing after.*slice001.dcm to slice003.dcm"),
     "spacing 2 then 4 mm": (spacing_changes, GeometryError, "not evenly spaced: gaps from 2 to 4 mm"),
     "mixed orientation": (mixed_orientation, ReadError, "2 series, choose one by --series.*orientation 1/0/0"),
     "no position": (

@@ -143,6 +143,8 @@ def _rescaled(values: NDArray[Any], header: Dataset, path: Source) -> tuple[NDAr
     except (TypeError, ValueError) as error:
         raise ReadError(f"{path.name}: the rescale slope or intercept is not a number ({error}).") from None
     notes: set[str] = set()
+    if header.get("LossyImageCompression") == "01":
+        notes.add("The images were once compressed with losses; fine edges may be false.")
     if "RescaleSlope" not in header and header.get("Modality") == "CT":
         notes.add("The CT has no rescale slope, so its values may not be Hounsfield units.")
     if slope == 0 or not np.isfinite([slope, intercept]).all():
