@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import base64
 import logging
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+import pydicom
 import pytest
+from pydicom.uid import generate_uid
 
-from edgeflow_med.io import server
+from edgeflow_med.io import child, local, server
+from edgeflow_med.io.credentials import Credentials
+from edgeflow_med.io.dicomweb import DicomWeb
 from tests.cli.conftest import Ran, Run, run_command
-from tests.pacs.orthanc import INSTALLED, PASSWORD, TOKEN, USER, Orthanc, make_certificates, started
+from tests.cli.scans import write_ball
+from tests.pacs.orthanc import INSTALLED, PASSWORD, PATIENT, TOKEN, USER, Orthanc, make_certificates, started
 from tests.pacs.proxy import Proxy, proxied
 
 SECRETS = (PASSWORD, TOKEN, base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode())
 needs_orthanc = pytest.mark.skipif(not INSTALLED, reason="Orthanc is not installed; scripts/test-deps installs it")
+# Looking at files in a child has tests of its own; most of these do without.
+IN_A_CHILD = {"identify": child.identify, "differences": child.differences}
 # Lets in who shows the token.
 _FILTER = (
     f"function IncomingHttpRequestFilter(m, u, i, n, headers) return headers['authorization'] == 'Bearer {TOKEN}' end"
@@ -84,6 +92,53 @@ def run(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> It
     assert said
     for secret in SECRETS:
         assert not [text for text in (*said, caplog.text) if secret in text]
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A series of 12 files of a patient who must not turn up."""
+    paths = sorted(write_ball(tmp_path_factory.mktemp("ball")).iterdir())[:12]
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        dataset.PatientName = dataset.PatientID = PATIENT
+        dataset.save_as(path)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def there(orthanc: Orthanc, files: list[Path]) -> tuple[str, str]:
+    """Study and series of those files, on the server."""
+    assert len(list(DicomWeb(orthanc.url, Credentials(USER, PASSWORD)).store(files))) == len(files)
+    header = pydicom.dcmread(files[0], stop_before_pixels=True)
+    return header.StudyInstanceUID, header.SeriesInstanceUID
+
+
+@pytest.fixture
+def new(files: list[Path], tmp_path: Path) -> Path:
+    """A file that the server does not know, with noise that no compression makes small."""
+    dataset = pydicom.dcmread(files[0])
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), generate_uid()
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset.add_new((0x0009, 0x0010), "LO", "EDGEFLOW TEST")
+    dataset.add_new((0x0009, 0x1001), "OB", secrets.token_bytes(100_000))
+    dataset.save_as(tmp_path / "new.dcm")
+    return tmp_path / "new.dcm"
+
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at files in this process."""
+    for name in IN_A_CHILD:
+        monkeypatch.setattr(child, name, getattr(local, name))
+
+
+@pytest.fixture
+def nothing_is_left(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Temporary files go, whatever happens."""
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    yield
+    assert list(folder.iterdir()) == []
 
 
 def refused(ran: Ran, said: str) -> None:

@@ -62,12 +62,17 @@ def test_fetch_gives_the_files_under_names_that_tell_nothing(run: Run, filled: O
     refused(run(*command), "is not what the server has now")
 
 
-def test_segment_from_and_to_the_server(run: Run, filled: Orthanc, tmp_path: Path) -> None:
+def test_segment_from_and_to_the_server(
+    run: Run, filled: Orthanc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The SEG that comes back, by a way of its own, is the one that was written and lies on the local files."""
     options = ("--prompts", f"{SAMPLE}.clicks.json", "--propagate", "--range", "1", "--output")
     servers = ("--from-pacs", filled.url, "--study", STUDY, "--to-pacs", filled.url)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     ran = run("segment", *servers, *options, tmp_path / "remote.dcm")
     assert (ran.status, ran.err) == (0, "")
+    assert list((tmp_path / "temporary").iterdir()) == []
     assert ran.out.endswith("remote.dcm: stored, read back and compared\n")
 
     written = pydicom.dcmread(tmp_path / "remote.dcm")
