@@ -1,6 +1,6 @@
 """``edgeflow-med pacs find | fetch | store``, and the way of ``segment`` to and from a server.
 
-Nothing here is imported, and no socket opened, unless a command names a server.
+The network libraries are imported only when a command names a server.
 """
 
 from __future__ import annotations
@@ -29,14 +29,16 @@ if TYPE_CHECKING:
 EXTRA = "dicomweb"
 _PACKAGES = ("dicomweb_client", "requests", "retrying")
 
-app = typer.Typer(help="Find, fetch and store images on a DICOMweb server.", no_args_is_help=False)
+app = typer.Typer(help="Find, fetch and store images on a DICOMweb server.")
 
 Address = Annotated[
     str, typer.Argument(metavar="URL", help="Where /studies lies, e.g. https://pacs.example.org/dicom-web.")
 ]
 CaFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE.pem", envvar="EDGEFLOW_PACS_CA_FILE", help="The certificates that a server must have."),
+    typer.Option(
+        metavar="FILE.pem", envvar="EDGEFLOW_PACS_CA_FILE", help="Certificates to trust instead of the public ones."
+    ),
 ]
 CredentialsFile = Annotated[
     Path | None,
