@@ -60,14 +60,17 @@ def bundle_names() -> list[str]:
 
 
 def find_bundle(name: str) -> Bundle:
-    """Find a model by name.
+    """Find a model that came with the package by its name, or any other by the path of its folder.
 
     Raises:
         ModelError: No such model, or its folder is incomplete.
     """
     names = bundle_names()
     if name not in names:
-        raise ModelError(f"Unknown model {name!r}; give one of: {', '.join(names) or 'none is installed'}.")
+        if (Path(name) / "configs").is_dir():
+            return open_bundle(Path(name))
+        known = ", ".join(names) or "none is installed"
+        raise ModelError(f"Unknown model {name!r}; give one of: {known}, or the folder of another.")
     return open_bundle(resource("weights") / name)
 
 

@@ -14,7 +14,7 @@ from edgeflow_med.cli.export_onnx import export_onnx
 from edgeflow_med.cli.info import info
 from edgeflow_med.cli.pacs import app as pacs
 from edgeflow_med.cli.segment import segment
-from edgeflow_med.cli.train import train
+from edgeflow_med.cli.train import finetune, train
 
 app = typer.Typer(
     name="edgeflow-med",
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (segment, info, demo, doctor, evaluate, train, export_onnx):
+for command in (segment, info, demo, doctor, evaluate, train, finetune, export_onnx):
     app.command()(command)
 app.add_typer(pacs, name="pacs")
 

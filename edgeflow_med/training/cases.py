@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,11 @@ class Case:
 def is_validation(case: str, share: float = 0.12) -> bool:
     """Whether a case belongs to the validation split: a fixed function of its name, so a patient never moves."""
     return zlib.crc32(case.encode()) % 1000 < share * 1000
+
+
+def validation_names(names: Collection[str]) -> frozenset[str]:
+    """Those cases of one data set that are never trained on; of an only case something should be learnt."""
+    return frozenset(name for name in names if is_validation(name)) if len(names) > 1 else frozenset()
 
 
 def read_cases(folder: Path, pseudo: Path | None = None) -> list[Case]:

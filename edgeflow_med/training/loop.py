@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from monai.losses import DiceCELoss
 from monai.utils import set_determinism
 from scipy import ndimage
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from edgeflow_med.errors import ModelError
-from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, EdgeFlowOutput, join_prompts, normalise
+from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, join_prompts, normalise
 from edgeflow_med.predictors.crop import CLICK_RADIUS, stamp
-from edgeflow_med.training.cases import Case, is_validation, read_cases
-from edgeflow_med.training.samples import SampleConfig, Samples, boundary
+from edgeflow_med.training.cases import Case, read_cases, validation_names
+from edgeflow_med.training.losses import Losses, boundary_batch, overlap
+from edgeflow_med.training.samples import SampleConfig, Samples
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class TrainConfig:
         rounds: Most extra robot clicks before the step that is learnt from.
         edge_weight: Weight of the edge loss against 1 for the mask.
         quality_weight: Weight of the loss of the quality head, where the network has one.
+        report_every: Steps over which what is logged is averaged.
     """
 
     datasets: tuple[str, ...]
@@ -58,6 +61,7 @@ class TrainConfig:
     quality_weight: float = 0.2
     seed: int = 1
     workers: int = 1
+    report_every: int = 50
     device: str = "auto"
     network: EdgeFlowConfig = field(default_factory=EdgeFlowConfig)
     samples: SampleConfig = field(default_factory=SampleConfig)
@@ -92,39 +96,6 @@ def add_robot_clicks(guidance: Tensor, probability: Tensor, target: Tensor, rng:
     guidance.copy_(torch.from_numpy(drawn))
 
 
-class Losses:
-    """Dice and cross entropy on mask, coarse mask and edge; cross entropy on the auxiliary head and on the quality."""
-
-    def __init__(self, edge_weight: float, quality_weight: float) -> None:
-        self.edge_weight, self.quality_weight = edge_weight, quality_weight
-        self.region = DiceCELoss(sigmoid=True, batch=False, smooth_nr=1.0, smooth_dr=1.0)
-        self.thin = DiceCELoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0, weight=torch.tensor([4.0]))
-
-    def __call__(self, output: EdgeFlowOutput, target: Tensor, edge: Tensor) -> dict[str, Tensor]:
-        """Output and targets ``(N, 1, H, W)`` in {0, 1} -> weighted losses by name, and their sum as ``total``."""
-        self.thin = self.thin.to(target.device)
-        parts = {
-            "mask": self.region(output.mask.float(), target),
-            "coarse": 0.4 * self.region(output.coarse.float(), target),
-            "auxiliary": 0.4 * F.binary_cross_entropy_with_logits(output.auxiliary.float(), target),
-            "edge": self.edge_weight * self.thin(output.edge.float(), edge),
-        }
-        if output.quality is not None:
-            reached = overlap(output.mask, target)[:, None]
-            loss = F.binary_cross_entropy_with_logits(output.quality.float(), reached)
-            parts["quality"] = self.quality_weight * loss
-        parts["total"] = torch.stack(list(parts.values())).sum()
-        return parts
-
-
-@torch.no_grad()
-def overlap(logits: Tensor, target: Tensor) -> Tensor:
-    """IoU of masks ``(N, 1, H, W)`` with their targets, ``(N,)``; 1 where both are empty."""
-    guess, truth = logits >= 0, target >= 0.5
-    both, either = (guess & truth).sum((1, 2, 3)), (guess | truth).sum((1, 2, 3))
-    return (both + 1e-6) / (either + 1e-6)
-
-
 class Trainer:
     """State of a run: network, its running average, optimiser, step and time used."""
 
@@ -132,8 +103,7 @@ class Trainer:
         set_determinism(config.seed)
         self.config, self.folder = config, folder
         folder.mkdir(parents=True, exist_ok=True)
-        cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-        self.device = torch.device("cuda" if cuda else "cpu")
+        self.device = choose_device(config.device)
         self.network = channels_last(EdgeFlow(config.network), self.device)
         if config.start:
             load_into(self.network, Path(config.start))
@@ -146,6 +116,10 @@ class Trainer:
         groups = [{"params": new, "lr": rate}, {"params": old, "lr": rate * config.trunk_factor}]
         self.optimiser = torch.optim.AdamW(groups, weight_decay=1e-4, betas=(0.9, 0.999))
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
+        # Several processes (torchrun) learn together: gradients are averaged, everything else stays the same in each.
+        together = distributed.is_initialized()
+        self.leads = not together or distributed.get_rank() == 0
+        self.learner = DistributedDataParallel(self.network) if together else self.network
         self.losses = Losses(config.edge_weight, config.quality_weight)
         self.step, self.seconds = 0, 0.0
         self.rng = np.random.default_rng(config.seed)
@@ -177,7 +151,7 @@ class Trainer:
             for key, value in self._step(batch).items():
                 sums[key] = sums.get(key, 0.0) + value
             count += 1
-            self.seconds = offset + time.monotonic() - began
+            self.seconds = agreed(offset + time.monotonic() - began)
             if count == report_every:
                 yield {"step": self.step, "seconds": round(self.seconds), **{k: v / count for k, v in sums.items()}}
                 sums, count = {}, 0
@@ -203,7 +177,7 @@ class Trainer:
         self._train_mode()
         edge = torch.from_numpy(boundary_batch(target.cpu().numpy())).to(self.device)
         with self._autocast():
-            output = self.network(image, join_prompts(self.config.network, previous, guidance))
+            output = self.learner(image, join_prompts(self.config.network, previous, guidance))
         parts = self.losses(output, target, edge)
         self.optimiser.zero_grad(set_to_none=True)
         parts["total"].backward()
@@ -238,7 +212,9 @@ class Trainer:
                 kept.copy_(new)
 
     def save(self) -> None:
-        """Write the checkpoint, the old one staying until the new one is whole."""
+        """Write the checkpoint, the old one staying until the new one is whole; of several processes one does."""
+        if not self.leads:
+            return
         state = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -260,6 +236,23 @@ class Trainer:
         self.rng = np.random.default_rng((self.config.seed, self.step))
 
 
+def choose_device(choice: str) -> torch.device:
+    """``auto``, ``cpu`` or ``cuda`` -> where this process learns; under torchrun each has a GPU of its own."""
+    if choice == "cpu" or (choice == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def agreed(seconds: float) -> float:
+    """The first process's time, so that all stop after the same step."""
+    if not distributed.is_initialized():
+        return seconds
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    shared = torch.tensor(seconds, dtype=torch.float64, device=device)
+    distributed.broadcast(shared, 0)
+    return float(shared)
+
+
 def channels_last(network: EdgeFlow, device: torch.device) -> EdgeFlow:
     """Move a network to a device, its weights laid out as convolutions run fastest."""
     return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -271,11 +264,6 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     scalar: Any = np.float64(0).__reduce__()[0]
     with torch.serialization.safe_globals([scalar, np.dtype, np.dtypes.Float64DType]):
         return torch.load(path, map_location=device, weights_only=True)
-
-
-def boundary_batch(target: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Outlines two pixels wide of ``(N, 1, H, W)`` masks."""
-    return np.stack([boundary(mask[0] >= 0.5)[None] for mask in target]).astype(np.float32)
 
 
 def load_into(network: EdgeFlow, path: Path) -> None:
@@ -311,27 +299,73 @@ def gather_cases(config: TrainConfig) -> tuple[list[Case], list[Case]]:
     validation: list[Case] = []
     for folder in config.datasets:
         cases = read_cases(Path(folder), pseudo)
-        kept = [c for c in cases if len(cases) > 1 and is_validation(c.name)]
-        validation.extend(kept)
-        training.extend(c for c in cases if c not in kept)
+        held_out = validation_names([case.name for case in cases])
+        training.extend(case for case in cases if case.name not in held_out)
+        validation.extend(case for case in cases if case.name in held_out)
     return training, validation
 
 
-def run(config: TrainConfig, folder: Path, threads: int | None = None) -> None:
-    """Train in ``folder``, going on from its checkpoint if there is one; prints one JSON line per report."""
+def run(
+    config: TrainConfig,
+    folder: Path,
+    threads: int | None = None,
+    progress: Callable[[dict[str, float]], None] = lambda report: print(json.dumps(report), flush=True),
+) -> None:
+    """Train in ``folder``, going on from its checkpoint if there is one.
+
+    Started by torchrun, several processes learn together, on GPUs or CPUs. Reports go to ``log.jsonl``, to TensorBoard
+    if it is installed, and to ``progress``.
+
+    Raises:
+        ReadError: A data set holds no images.
+        ModelError: The weights to start from do not fit.
+    """
     if threads:
         torch.set_num_threads(threads)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        device = choose_device(config.device)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        _run(config, folder, progress)
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def _run(config: TrainConfig, folder: Path, progress: Callable[[dict[str, float]], None]) -> None:
     training, _ = gather_cases(config)
     trainer = Trainer(config, folder)
-    samples = Samples(training, config.samples, 10**9, seed=config.seed * 1000 + trainer.step)
-    loader = DataLoader(
-        samples, config.batch, num_workers=config.workers, prefetch_factor=4 if config.workers else None
+    rank = distributed.get_rank() if distributed.is_initialized() else 0
+    samples = Samples(training, config.samples, 10**9, seed=config.seed * 1000 + trainer.step + rank * 10**7)
+    ahead = 4 if config.workers else None
+    reports = trainer.train(
+        iter(DataLoader(samples, config.batch, num_workers=config.workers, prefetch_factor=ahead)),
+        config.report_every,
     )
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-        for report in trainer.train(iter(loader)):
-            line = json.dumps({k: round(v, 4) for k, v in report.items()})
-            print(line, flush=True)
-            print(line, file=log, flush=True)
+    board = _board(folder) if trainer.leads else None
+    for averages in reports:
+        if not trainer.leads:
+            continue
+        report = {key: round(value, 4) for key, value in averages.items()}
+        with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+            print(json.dumps(report), file=log)
+        for key, value in report.items():
+            if board is not None:
+                board.add_scalar(key, value, int(report["step"]))
+        progress(report)
+    if board is not None:
+        board.close()
+
+
+def _board(folder: Path) -> Any:
+    """Where TensorBoard looks, or None if it is not installed."""
+    if find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder))
 
 
 def main(arguments: Sequence[str]) -> None:

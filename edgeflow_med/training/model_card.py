@@ -11,7 +11,7 @@ from string import Template
 from typing import Any
 
 from edgeflow_med.errors import ReadError
-from edgeflow_med.training.cases import is_validation
+from edgeflow_med.training.cases import validation_names
 
 PSEUDO = """
 Without names, from `{folder}`: outlines that SAM 2 Hiera-Tiny (Apache-2.0 weights) proposed on {count} slices of the
@@ -71,7 +71,7 @@ def read_source(folder: Path) -> DataSource:
     names = [p.name.removesuffix(".nii.gz") for p in (images if images.is_dir() else folder).glob("*.nii.gz")]
     if not names:
         raise ReadError(f"No images in {folder}; export where the training data are.")
-    held_out = sum(is_validation(name) for name in names)
+    held_out = len(validation_names(names))
     texts = {key: str(known.get(key, "")) for key in ("description", "licence", "reference", "note")}
     return DataSource(name=folder.name, images=len(names), held_out=held_out, **texts)
 

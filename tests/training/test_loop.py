@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,17 +16,15 @@ from torch import Tensor, nn
 
 from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, EdgeFlowOutput
 from edgeflow_med.training.loop import (
-    Losses,
     TrainConfig,
     Trainer,
     add_robot_clicks,
-    boundary_batch,
     gather_cases,
     load_into,
-    overlap,
     read_checkpoint,
     run,
 )
+from edgeflow_med.training.losses import Losses, boundary_batch, overlap
 from edgeflow_med.training.samples import SampleConfig, Samples
 from tests.region_growing import disk
 
@@ -107,14 +108,14 @@ def test_a_config_reads_back(config: TrainConfig, tmp_path: Path) -> None:
 
 
 def test_a_run_ends_with_its_budget_and_does_not_start_again(config: TrainConfig, tmp_path: Path) -> None:
-    short = replace(config, budget_seconds=0.05)
+    short = replace(config, budget_seconds=0.05, report_every=1)
     run(short, tmp_path)
     state = read_checkpoint(tmp_path / "checkpoint.pt")
     assert state["step"] >= 1
     assert state["seconds"] >= 0.05
     run(short, tmp_path)
     assert read_checkpoint(tmp_path / "checkpoint.pt")["step"] == state["step"]
-    assert (tmp_path / "log.jsonl").is_file()
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == state["step"]
 
 
 def test_robot_clicks_are_part_of_training(config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path) -> None:
@@ -221,3 +222,18 @@ def test_weights_are_taken_from_a_checkpoints_average(config: TrainConfig, tmp_p
     network = EdgeFlow(config.network)
     load_into(network, tmp_path / "checkpoint.pt")
     assert (network.coarse.weight == 0.25).all()
+
+
+def test_several_processes_learn_one_network(config: TrainConfig, tmp_path: Path) -> None:
+    wanted = asdict(replace(config, budget_seconds=1.0, report_every=1))
+    wanted["network"]["ocr_channels"] = 8
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
+    module = ["edgeflow_med.training.loop", str(written(tmp_path, wanted)), str(tmp_path / "run")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [*command, *module], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    reports = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [report["step"] for report in reports] == list(range(1, len(reports) + 1))  # one process reports
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"] == len(reports)
