@@ -50,10 +50,14 @@ def script(seed: int) -> list[Action]:
 
 
 def digest(session: Session) -> str:
-    """Of all that the session knows; tracking UIDs apart, which are new in every run."""
+    """Of all that the session knows; tracking UIDs apart, which are new in every run, and sets in their order."""
     known = snapshot(session)
-    known["infos"] = {number: replace(info, tracking_uid="") for number, info in known["infos"].items()}
-    return hashlib.sha256(repr((known, session.history, session.redo_names)).encode()).hexdigest()
+    infos = [
+        (n, sorted(info.origins), replace(info, tracking_uid="", origins=())) for n, info in known["infos"].items()
+    ]
+    slices = [(n, sorted(slices.items())) for n, slices in known["slices"].items()]
+    told = (infos, slices, sorted(known["options"].items()), known["masks"], known["fixed"])
+    return hashlib.sha256(repr((told, session.history, session.redo_names)).encode()).hexdigest()
 
 
 def expected(seed: int) -> list[str]:
