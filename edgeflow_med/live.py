@@ -15,14 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import ArrayLike
-
-from edgeflow_med.errors import EdgeFlowError, PromptError, StaleQuestion
+from edgeflow_med.errors import EdgeFlowError, StaleQuestion
 from edgeflow_med.io import read_volume, save
 from edgeflow_med.measurements import longest_diameters, volume_ml
 from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest
-from edgeflow_med.prompts import Box, Click, Lasso, Line, Prompt, Scribble
+from edgeflow_med.prompts import Prompt
 from edgeflow_med.session.journal import FILE_NAME
 from edgeflow_med.session.ledger import new_case_folder
 from edgeflow_med.volume import Plane, Volume
@@ -35,42 +32,6 @@ if TYPE_CHECKING:
     from edgeflow_med.session.state import SegmentState
 
 _LOG = logging.getLogger(__name__)
-TOOLS = ("Scribble", "Lasso", "Box", "Line")  # what a drag of the mouse may mean
-
-
-def drawn_prompt(
-    tool: str, path: ArrayLike, volume: Volume, plane: Plane, positive: bool = True, width_mm: float = 3.0
-) -> Prompt:
-    """The prompt that a reader drew in a view.
-
-    Args:
-        tool: One of :data:`TOOLS`; a path of one point is a click whatever the tool.
-        path: ``(P, 3)`` fractional indices (k, j, i); the first point decides the slice, since an oblique view crosses
-            several, and what lies outside the volume is brought to its border.
-        volume: Gives the grid.
-        plane: The plane of the slice.
-        positive: Belongs to the segment, or not; for clicks and scribbles.
-        width_mm: Width of a scribble.
-
-    Raises:
-        PromptError: It begins outside the volume, or is too short for the tool.
-    """
-    points = np.atleast_2d(np.asarray(path, dtype=np.float64)).copy()
-    axis = volume.axis(plane)
-    if not volume.contains(np.round(points[0]).tolist()):
-        given = "(" + ", ".join(f"{v:.0f}" for v in points[0]) + ")"
-        raise PromptError(f"Point {given} lies outside the volume of shape {volume.shape}; begin inside it.")
-    points[:, axis] = np.round(points[0, axis])
-    points = np.clip(points, 0, np.subtract(volume.shape, 1))
-    if len(points) == 1:
-        k, j, i = np.round(points[0]).astype(int).tolist()
-        return Click((k, j, i), positive)
-    line = tuple((float(k), float(j), float(i)) for k, j, i in points.tolist())
-    if tool == "Scribble":
-        return Scribble(line, positive, width_mm)
-    if tool == "Lasso":
-        return Lasso(line)
-    return Box(line[0], line[-1]) if tool == "Box" else Line(line[0], line[-1])
 
 
 def open_session(

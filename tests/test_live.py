@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeflow_med.errors import PromptError
-from edgeflow_med.live import Live, drawn_prompt, journal_text, open_session
+from edgeflow_med.live import Live, journal_text, open_session
 from edgeflow_med.predictors.base import Prediction, SliceRequest
-from edgeflow_med.prompts import Box, Click, Lasso, Line, Scribble
+from edgeflow_med.prompts import Click
 from edgeflow_med.session import Session
-from edgeflow_med.volume import Plane, Volume
+from edgeflow_med.volume import Volume
 from edgeflow_med.worker import Worker
 from tests.region_growing import RegionGrower
 
@@ -207,18 +206,3 @@ def test_a_case_of_another_volume_is_left_alone(tmp_path: Path) -> None:
 
 
 VOLUME = Volume(np.zeros(SHAPE), AFFINE)
-
-
-def test_drawn_prompts_stay_on_the_slice_where_they_began() -> None:
-    path = [(4.2, 10.0, 10.0), (4.9, 20.0, 60.0), (6.0, 30.0, 20.0)]
-    flat = ((4.0, 10.0, 10.0), (4.0, 20.0, 47.0), (4.0, 30.0, 20.0))
-    assert drawn_prompt("Scribble", path, VOLUME, Plane.AXIAL, False, 2.0) == Scribble(flat, False, 2.0)
-    assert drawn_prompt("Lasso", path, VOLUME, Plane.AXIAL) == Lasso(flat)
-    assert drawn_prompt("Box", path, VOLUME, Plane.AXIAL) == Box(flat[0], flat[2])
-    assert drawn_prompt("Line", path, VOLUME, Plane.AXIAL) == Line(flat[0], flat[2])
-    assert drawn_prompt("Lasso", path[:1], VOLUME, Plane.AXIAL) == Click((4, 10, 10))
-
-
-def test_drawing_begins_inside_the_volume() -> None:
-    with pytest.raises(PromptError, match=r"Point \(-1, 3, 3\) lies outside the volume"):
-        drawn_prompt("Scribble", [(-0.6, 3, 3), (2, 3, 3)], VOLUME, Plane.AXIAL)

@@ -36,7 +36,6 @@ class Overlays:
         self._bridge, self._nodes = bridge, list[Any]()
         self._points = {positive: self._add_points(colour) for positive, colour in COLOURS.items()}
         self._dots: list[Dot] = []
-        self.selected: Which | None = None
         node = self._add("vtkMRMLSegmentationNode", "EdgeFlow proposed")
         node.GetDisplayNode().SetOpacity2DFill(0.35)
         segment = slicer.vtkSegment()
@@ -54,17 +53,26 @@ class Overlays:
         for node in self._nodes:
             slicer.mrmlScene.RemoveNode(node)
 
-    def show(self, boxes: dict[int, list[Box]] | None, current: SegmentState | None) -> None:
+    def show(
+        self, current: SegmentState | None, selected: Which | None, boxes: dict[int, list[Box]] | None = None
+    ) -> None:
         """Draw what changed.
 
         Args:
-            boxes: By segment id, where voxels changed; None for everywhere.
             current: The segment whose edges are shown.
+            selected: The prompt that stands out.
+            boxes: By segment id, where voxels changed; None for everywhere.
         """
         from edgeflow_med.display import prompt_dots
 
         self._dots = prompt_dots(self._bridge.session)
-        self._show_prompts()
+        for positive, node in self._points.items():
+            with slicer.util.NodeModify(node):
+                node.RemoveAllControlPoints()
+                for dot in self._dots:
+                    if dot.positive is positive:
+                        number = node.AddControlPoint(vtk.vtkVector3d(*(TO_LPS[:3, :3] @ dot.position)))
+                        node.SetNthControlPointSelected(number, dot.which == selected)
         if self._proposals.update(self._bridge.session.segments, boxes):
             self._proposal_image.GetPointData().GetScalars().Modified()
             self._proposal_image.Modified()
@@ -73,25 +81,12 @@ class Overlays:
         for node in self._nodes:
             node.SetAndObserveTransformNodeID(self._bridge.volume_node.GetTransformNodeID())
 
-    def select(self, index: Any, near_mm: float) -> bool:
-        """Select the prompt drawn within ``near_mm`` of an index (k, j, i), or none; tell whether there was one."""
+    def prompt_at(self, index: Any, near_mm: float) -> Which | None:
+        """The prompt drawn within ``near_mm`` of an index (k, j, i), if there is one."""
         here = self._bridge.session.volume.position(index)
-        gaps = [float(np.linalg.norm(here - dot.position)) for dot in self._dots]
-        nearest = int(np.argmin(gaps)) if gaps else 0
-        self.selected = self._dots[nearest].which if gaps and gaps[nearest] <= near_mm else None
-        self._show_prompts()
-        return self.selected is not None
-
-    def _show_prompts(self) -> None:
-        if self.selected not in {dot.which for dot in self._dots}:
-            self.selected = None
-        for positive, node in self._points.items():
-            with slicer.util.NodeModify(node):
-                node.RemoveAllControlPoints()
-                for dot in self._dots:
-                    if dot.positive is positive:
-                        number = node.AddControlPoint(vtk.vtkVector3d(*(TO_LPS[:3, :3] @ dot.position)))
-                        node.SetNthControlPointSelected(number, dot.which == self.selected)
+        gaps = [(float(np.linalg.norm(here - dot.position)), dot.which) for dot in self._dots]
+        gap, which = min(gaps, default=(np.inf, None))
+        return which if gap <= near_mm else None
 
     def _add(self, kind: str, name: str) -> Any:
         node = slicer.mrmlScene.CreateNodeByClass(kind)

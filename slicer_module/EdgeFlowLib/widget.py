@@ -13,35 +13,27 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 POLL_MS = 20
-# Action: its default keys. What it does is the method of the same name in Widget.ACTIONS.
+# Actions and their keys, which the reader can change. An action is a method of the widget, the case or the desk; buttons
+# name theirs in EdgeFlow.ui.
 SHORTCUTS = {
     "undo": "Ctrl+Z",
     "redo": "Ctrl+Y",
-    "delete prompt": "Del",
-    "change sign": "T",
-    "new segment": "E",
-    "clear segment": "R",
-    "show or hide": "V",
-    "accept slice": "Space",
-    "next to review": "Right",
-    "let go of the mouse": "Esc",
+    "delete_prompt": "Del",
+    "change_sign": "T",
+    "add_segment": "E",
+    "clear_segment": "R",
+    "toggle_visibility": "V",
+    "accept_slice": "Space",
+    "next_to_review": "Right",
+    "disarm": "Esc",
 }
 FORMATS = (".dcm", ".dcm", ".nii.gz", ".seg.nrrd")  # in the order of exportFormatCombo; the first goes to the database
-NEED_CASE = (
-    "newSegmentButton clearSegmentButton removeSegmentButton lockButton overlapCombo undoButton redoButton show3DButton "
-    "deletePromptButton reviewGroup exportButton edgesCheck segmentEditor"
-).split()
+NEED_CASE = ("segmentsTable", "segmentGroup", "reviewGroup", "exportButton", "edgesCheck", "segmentEditor")
+COLOURS = {"none": "#555", "annotated": "#3b82f6", "accepted": "#22a35a", "proposed": "#f2b134", "unsure": "#e5484d"}
 GROOVE = (
     "QSlider::groove:horizontal {height: 14px; background: qlineargradient(x1:0, y1:0, x2:1, y2:0, %s)}"
     "QSlider::handle:horizontal {width: 5px; margin: -3px 0; background: #fff; border: 1px solid #000}"
 )
-BAR_COLOURS = {
-    "none": "#555",
-    "annotated": "#3b82f6",
-    "accepted": "#22a35a",
-    "proposed": "#f2b134",
-    "unsure": "#e5484d",
-}
 
 
 class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -55,7 +47,7 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.case = self.worker = self.editor = self._parameters = self._gui = self._opened = None
+        self.logic = self.case = self.worker = self.editor = self._parameters = self._gui = None
         self._keys = []
 
     def setup(self):
@@ -66,88 +58,61 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = ui = slicer.util.childWidgetVariables(root)
         root.setMRMLScene(slicer.mrmlScene)
         ui.segmentEditor.undoEnabled = False  # the session's undo knows more
-        self.actions = {
-            "undo": lambda: self.case.live.undo(),
-            "redo": lambda: self.case.live.redo(),
-            "delete prompt": lambda: self.case.delete_prompt(),
-            "change sign": ui.signButton.toggle,
-            "new segment": lambda: self.case.add_segment(),
-            "clear segment": lambda: self.case.session.clear_segment(self.case.current),
-            "show or hide": lambda: self.case.toggle_visibility(),
-            "accept slice": lambda: self.case.accept(),
-            "next to review": lambda: self.case.next_to_review(),
-            "let go of the mouse": lambda: ui.armButton.setChecked(False),
-        }
-        buttons = {
-            "undoButton": self.actions["undo"],
-            "redoButton": self.actions["redo"],
-            "deletePromptButton": self.actions["delete prompt"],
-            "newSegmentButton": self.actions["new segment"],
-            "clearSegmentButton": self.actions["clear segment"],
-            "acceptButton": self.actions["accept slice"],
-            "nextButton": self.actions["next to review"],
-            "removeSegmentButton": lambda: self.case.session.remove_segment(self.case.current),
-            "lockButton": lambda: self.case.session.lock(self.case.current, ui.lockButton.checked),
-            "propagateDownButton": lambda: self.case.propagate((-1,), ui.rangeSpin.value),
-            "propagateBothButton": lambda: self.case.propagate((-1, 1), ui.rangeSpin.value),
-            "propagateUpButton": lambda: self.case.propagate((1,), ui.rangeSpin.value),
-            "stopButton": lambda: self.case.live.stop(),
-            "acceptAllButton": lambda: self.case.session.accept(None, self.case.current),
-            "show3DButton": lambda: self.case.show_3d(ui.show3DButton.checked),
-            "exportButton": self._export,
-        }
-        for name, action in buttons.items():
-            getattr(ui, name).connect("clicked(bool)", lambda _checked, action=action: self._do(action))
-        ui.checkButton.connect("clicked(bool)", lambda _checked: self._check())
-        ui.installButton.connect("clicked(bool)", lambda _checked: self._install())
-        ui.armButton.connect("toggled(bool)", lambda armed: armed and self.editor.SetActiveEffectName(""))
+        for button in vars(ui).values():
+            if button.property("action"):
+                button.connect("clicked(bool)", lambda _on, action=button.property("action"): self.act(action))
+        ui.armButton.connect("toggled(bool)", lambda on: on and self.editor and self.editor.SetActiveEffectName(""))
         ui.signButton.connect("toggled(bool)", lambda minus: ui.signButton.setText(_("Remove") if minus else _("Add")))
-        ui.reviewSlider.connect("valueChanged(int)", lambda index: self._do(lambda: self.case.jump(index)))
-        ui.overlapCombo.connect("activated(int)", lambda index: self._do(lambda: self.case.set_policy(index)))
-        ui.segmentsTable.connect("selectionChanged(QItemSelection,QItemSelection)", lambda *_: self._select())
-        ui.modelCombo.connect("activated(int)", lambda _index: self._choose("model", ui.modelCombo.currentText))
-        ui.windowCombo.connect("activated(int)", lambda _index: self._choose("window", ui.windowCombo.currentText))
+        ui.reviewSlider.connect("valueChanged(int)", lambda index: self.act("show_slice", index))
+        ui.overlapCombo.connect("activated(int)", lambda index: self.act("set_policy", index))
+        ui.segmentsTable.connect("selectionChanged(QItemSelection,QItemSelection)", lambda *_args: self._select())
+        for combo in (ui.modelCombo, ui.deviceCombo, ui.windowCombo):
+            combo.connect("activated(int)", lambda _index: self.act("set_model"))
         self._list_shortcuts()
         self.timer = qt.QTimer()
         self.timer.setInterval(POLL_MS)
         self.timer.connect("timeout()", self._poll)
-        slicer.app.layoutManager().connect(
-            "layoutChanged(int)", lambda _layout: self.case and self.case.watch(_views())
-        )
+        slicer.app.layoutManager().connect("layoutChanged(int)", lambda _now: self.case and self.case.watch(_views()))
         scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, lambda *_: self._attach(None))
-        self.addObserver(scene, scene.EndCloseEvent, lambda *_: self._attach_if_entered())
-        self.addObserver(scene, scene.EndImportEvent, lambda *_: self._attach_if_entered())
-        self.addObserver(scene, scene.StartSaveEvent, lambda *_: self.case and self.case.store())
+        self.addObserver(scene, scene.StartCloseEvent, lambda *_args: self._attach(None))
+        for event in (scene.EndCloseEvent, scene.EndImportEvent):
+            self.addObserver(scene, event, lambda *_args: self.parent.isEntered and self.enter())
+        self.addObserver(scene, scene.StartSaveEvent, lambda *_args: self.case and self.case.store())
 
     def enter(self):
         """The module comes into view: the mouse is ours, the network warms up."""
         self._attach(self.logic.getParameterNode())
         self.ui.armButton.checked = True
-        for keys in self._keys:
-            keys.setEnabled(True)
+        self._listen(True)
         self.timer.start()
 
     def exit(self):
         """Another module comes into view: views and keys are free again, the case goes on where it was."""
-        for keys in self._keys:
-            keys.setEnabled(False)
-        if self.case:
-            self.case.interaction.armed = False
+        self._listen(False)
+        self.ui.armButton.checked = False
 
     def cleanup(self):
         """The panel is destroyed."""
         self.timer.stop()
+        self._listen(False)
         self._attach(None)
         if self.worker:
             self.worker.stop()
         self.removeObservers()
 
-    # Parameters and case
+    def act(self, action, *arguments):
+        """Do what a button or key says; what the library refuses is told in the status line."""
+        from edgeflow_med.errors import EdgeFlowError
 
-    def _attach_if_entered(self):
-        if self.parent.isEntered:
-            self.enter()
+        owners = [self, self.case, self.case.desk] if self.case else [self]
+        method = next((getattr(owner, action) for owner in owners if hasattr(owner, action)), None)
+        if method is not None:
+            try:
+                method(*arguments)
+            except EdgeFlowError as error:
+                self._report(str(error))
+
+    # Parameters and case
 
     def _attach(self, parameters):
         """Follow a parameter node, or none while the scene closes."""
@@ -166,18 +131,19 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Make the case fit the parameters."""
         p = self._parameters
         if self.case and p and (p.volume, p.segmentation) == (self.case.volume_node, self.case.node):
-            self.case.overlays.show_edges(self.case.current if p.edges else None)
+            self.case.overlays.show_edges(self.case.desk.current if p.edges else None)
             return
         if self.case:
             self.case.close()
             self.case = None
-        self.ui.segmentsTable.setSegmentationNode(None)
+            self.ui.segmentsTable.setSegmentationNode(None)
+            self.ui.segmentEditor.setSegmentationNode(None)
         if not p or not p.volume:
             self._report(_("Choose a volume."))
         elif installation.missing():
             self._report(_("Python packages are missing: see Advanced, Install packages."))
         else:
-            self._do(self._open_case)
+            self.act("_open_case")
         self._refresh()
 
     def _open_case(self):
@@ -187,11 +153,11 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from EdgeFlowLib.case import Case
 
         p, ui = self._parameters, self.ui
+        name = f"{p.volume.GetName()} segmentation"
+        node = p.segmentation or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
         self.worker = self.worker or Worker()
-        node = p.segmentation or slicer.mrmlScene.AddNewNodeByClass(
-            "vtkMRMLSegmentationNode", f"{p.volume.GetName()} segmentation"
-        )
-        self.case = Case(p.volume, node, _views(), self.worker, report=self._report, changed=self._refresh)
+        self.case = Case(p.volume, node, _views(), self.worker, self._report, self._refresh)
+        p.segmentation = node
         for combo, names, chosen in (
             (ui.modelCombo, bundle_names(), p.model or DEFAULT_MODEL),
             (ui.windowCombo, ["automatic", *CT_PRESETS], p.window or self.case.session.window.name),
@@ -199,53 +165,41 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             combo.clear()
             combo.addItems(names)
             combo.setCurrentText(chosen)
-        self.case.set_model(ui.modelCombo.currentText, p.device)
+        self.set_model()
         ui.segmentsTable.setSegmentationNode(node)
         self.editor = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode", "EdgeFlow editor")
         ui.segmentEditor.setMRMLSegmentEditorNode(self.editor)
         ui.segmentEditor.setSegmentationNode(node)
         ui.segmentEditor.setSourceVolumeNode(p.volume)
-        p.segmentation = node
 
-    def _choose(self, name, value):
-        """Take over a choice of the model or of its window."""
-        setattr(self._parameters, name, value)
-        if name == "window":
-            self._do(lambda: setattr(self.case.session, "window", value))
-        else:
-            self._do(lambda: self.case.set_model(value, self._parameters.device))
+    def set_model(self):
+        """Take over what is chosen in the advanced section."""
+        p, ui, desk = self._parameters, self.ui, self.case.desk
+        p.model, p.window = ui.modelCombo.currentText, ui.windowCombo.currentText
+        if (p.model, p.device) != desk.model:
+            desk.set_model(p.model, p.device)
+        if p.window not in ("", self.case.session.window.name):
+            self.case.session.window = p.window
 
-    # What the reader sees
+    # What the reader sees and does
 
     def _report(self, line):
         self.ui.statusLabel.text = line
 
-    def _do(self, action):
-        """Do what a button or key says; what the library refuses is told in the status line."""
-        from edgeflow_med.errors import EdgeFlowError
-
-        try:
-            action()
-        except EdgeFlowError as error:
-            self._report(str(error))
-
     def _poll(self):
-        """Every 20 ms: what the panel says goes to the case, what the worker has done to the scene."""
+        """Every 20 ms: what the panel says goes to the desk, what the worker has done to the scene."""
         if not self.case:
             return
-        case, ui, effect = self.case, self.ui, self.editor.GetActiveEffectName() or ""
+        case, desk, ui, effect = self.case, self.case.desk, self.ui, self.editor.GetActiveEffectName() or ""
         case.interaction.armed = ui.armButton.checked and not effect
-        case.positive, case.tool, case.width_mm = (
-            not ui.signButton.checked,
-            ui.toolCombo.currentText,
-            ui.strokeWidthSpin.value,
-        )
+        desk.positive, desk.tool = not ui.signButton.checked, ui.toolCombo.currentText
+        desk.width_mm, desk.limit = ui.strokeWidthSpin.value, ui.rangeSpin.value
         case.poll(effect)
-        ui.stopButton.enabled = case.live.walking
-        ui.progressBar.visible = case.live.walking or case.live.asking
+        ui.stopButton.enabled = desk.walking
+        ui.progressBar.visible = desk.walking or desk.asking
         if not ui.reviewSlider.isSliderDown():
             ui.reviewSlider.blockSignals(True)
-            ui.reviewSlider.value = case.here()
+            ui.reviewSlider.value = desk.here
             ui.reviewSlider.blockSignals(False)
 
     def _refresh(self):
@@ -255,89 +209,93 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             getattr(ui, name).enabled = case is not None
         if not case:
             return
-        session, current = case.session, case.current
+        session, desk = case.session, case.desk
         for button, names in ((ui.undoButton, session.history[::-1]), (ui.redoButton, session.redo_names)):
             button.enabled = bool(names)
             button.toolTip = names[0] if names else ""
-        ui.deletePromptButton.enabled = case.overlays.selected is not None
-        ui.lockButton.checked = current is not None and current.locked
-        ui.overlapCombo.currentIndex = case.policies.index(session.policy)
-        identifier = case.bridge.identifier(current) if current else ""
+        ui.deletePromptButton.enabled = desk.selected is not None
+        ui.lockButton.checked = desk.current is not None and desk.current.locked
+        ui.show3DButton.checked = case.in_3d
+        ui.overlapCombo.currentIndex = desk.policy_number
+        identifier = case.bridge.identifier(desk.current) if desk.current else ""
         if identifier and list(ui.segmentsTable.selectedSegmentIDs()) != [identifier]:
             ui.segmentsTable.setSelectedSegmentIDs([identifier])
-        ui.show3DButton.checked = case.in_3d
-        self._show_bar()
+        self._show_bar(desk)
+        desk.measure_current(ui.measureLabel.setText)
 
-    def _show_bar(self):
+    def _show_bar(self, desk):
         """The bar along the slices: the groove of the slider is painted in the colours of their marks."""
-        from edgeflow_med.display import review_bar
-
-        count, stops, at = self.case.slice_count, [], 0
-        for mark, length in review_bar(self.case.current, self.case.axis, count):
-            stops += [
-                f"stop:{at / count:.5f} {BAR_COLOURS[mark]}",
-                f"stop:{(at + length) / count - 1e-5:.5f} {BAR_COLOURS[mark]}",
-            ]
+        count, at, stops = desk.slice_count, 0, []
+        for mark, length in desk.bar():
+            stops += [f"stop:{place:.5f} {COLOURS[mark]}" for place in (at / count, (at + length) / count - 1e-5)]
             at += length
         self.ui.reviewSlider.maximum = count - 1
         self.ui.reviewSlider.setStyleSheet(GROOVE % ", ".join(stops))
-        waiting = len(self.case.current.proposed) if self.case.current else 0
-        legend = " ".join(
-            f"<span style='color:{colour}'>\u25a0</span> {_(mark)}" for mark, colour in BAR_COLOURS.items()
-        )
-        self.ui.reviewLabel.text = f"{legend}<br>" + _("{count} slices wait for review").format(count=waiting)
-        if self.case.current:
-            self.case.live.measure(self.case.current, self.ui.measureLabel.setText)
+        legend = " ".join(f"<span style='color:{colour}'>\u25a0</span> {_(mark)}" for mark, colour in COLOURS.items())
+        told = _("{count} slices wait for review").format(count=desk.waiting_for_review)
+        self.ui.reviewLabel.text = f"{legend}<br>{told}"
 
     def _select(self):
         """The reader chose a row of the segments table."""
         chosen = list(self.ui.segmentsTable.selectedSegmentIDs())
         state = self.case.bridge.state(chosen[0]) if self.case and chosen else None
-        if state is not None and state is not self.case.current:
-            self.case.current = state
+        if state is not None and state is not self.case.desk.current:
+            self.case.desk.current = state
             self._refresh()
 
-    # Keys
+    def change_sign(self):
+        """Prompts that added remove from now on, and the other way round."""
+        self.ui.signButton.toggle()
+
+    def disarm(self):
+        """The left mouse button is Slicer's again."""
+        self.ui.armButton.checked = False
 
     def _list_shortcuts(self):
-        """Fill the table of shortcuts, which can be edited, and listen to the keys."""
         table, settings = self.ui.shortcutsTable, qt.QSettings()
         table.setRowCount(len(SHORTCUTS))
         for row, (action, default) in enumerate(SHORTCUTS.items()):
-            keys = settings.value(f"EdgeFlow/Shortcuts/{action}", default)
-            table.setItem(row, 0, qt.QTableWidgetItem(_(action)))
-            table.setItem(row, 1, qt.QTableWidgetItem(keys))
-            self._keys.append(qt.QShortcut(qt.QKeySequence(keys), slicer.util.mainWindow()))
-            self._keys[-1].connect("activated()", lambda action=action: self.case and self._do(self.actions[action]))
-        table.connect("cellChanged(int,int)", self._change_shortcut)
+            table.setItem(row, 0, qt.QTableWidgetItem(_(action.replace("_", " "))))
+            table.setItem(row, 1, qt.QTableWidgetItem(settings.value(f"EdgeFlow/Shortcuts/{action}", default)))
+        table.connect("cellChanged(int,int)", lambda row, _column: self._change_shortcut(row))
 
-    def _change_shortcut(self, row, _column):
-        keys = self.ui.shortcutsTable.item(row, 1).text()
-        self._keys[row].setKey(qt.QKeySequence(keys))
-        qt.QSettings().setValue(f"EdgeFlow/Shortcuts/{list(SHORTCUTS)[row]}", keys)
+    def _change_shortcut(self, row):
+        qt.QSettings().setValue(
+            f"EdgeFlow/Shortcuts/{list(SHORTCUTS)[row]}", self.ui.shortcutsTable.item(row, 1).text()
+        )
+        self._listen(True)
+
+    def _listen(self, on):
+        """Listen to the keys in the table, or to none."""
+        for keys in self._keys:
+            keys.setParent(None)
+        self._keys = []
+        for row, action in enumerate(SHORTCUTS if on else ()):
+            keys = qt.QKeySequence(self.ui.shortcutsTable.item(row, 1).text())
+            self._keys.append(qt.QShortcut(keys, slicer.util.mainWindow()))
+            self._keys[-1].connect("activated()", lambda action=action: self.act(action))
 
     # Files and installation
 
-    def _export(self):
-        number = self.ui.exportFormatCombo.currentIndex
-        name = f"{self.case.node.GetName()}{FORMATS[number]}"
-        folder = slicer.app.temporaryPath if number == 0 else qt.QFileDialog.getExistingDirectory(None, _("Folder"))
+    def export(self):
+        """Write the segments in the format that is chosen."""
+        number, accepted_only = self.ui.exportFormatCombo.currentIndex, self.ui.acceptedOnlyCheck.checked
+        to_database = number == 0
+        folder = slicer.app.temporaryPath if to_database else qt.QFileDialog.getExistingDirectory()
         if folder:
-            then = (
-                (lambda path: slicer.dicomDatabase.insert(str(path), True, False))
-                if number == 0
-                else lambda _path: None
-            )
-            self.case.export(Path(folder) / name, then, self.ui.acceptedOnlyCheck.checked)
+            path = Path(folder) / f"{self.case.node.GetName()}{FORMATS[number]}"
+            then = (lambda file: slicer.dicomDatabase.insert(str(file), True, False)) if to_database else str
+            self.case.export(path, then, accepted_only)
 
-    def _check(self):
+    def check(self):
+        """Say what is installed and whether it works."""
         lines = installation.report()
-        self.ui.installationLabel.text = "\n".join(
-            lines if installation.missing() else [*lines, *installation.doctor()]
-        )
+        self.ui.installationLabel.text = "\n".join(lines if installation.missing() else lines + installation.doctor())
 
-    def _install(self):
-        self.ui.installationLabel.text = "\n".join(installation.report() if installation.install() else [])
+    def install(self):
+        """Install what is missing, if the reader agrees."""
+        installation.install()
+        self.ui.installationLabel.text = "\n".join(installation.report())
         self._open()
 
 

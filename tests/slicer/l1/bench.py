@@ -89,7 +89,7 @@ class Reader:
         deadline = time.monotonic() + 60
         while True:
             self.case.poll(effect)
-            if not (self.case.live.asking or self.case.live.walking or self.worker.unfinished):
+            if not (self.case.desk.asking or self.case.desk.walking or self.worker.unfinished):
                 break
             assert time.monotonic() < deadline, self.told
             time.sleep(0.002)

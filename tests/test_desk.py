@@ -1,0 +1,137 @@
+"""What the reader's mouse and buttons do: the current segment, drawn prompts, propagation, review."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from edgeflow_med.desk import Desk, drawn_prompt
+from edgeflow_med.errors import PromptError, UsageError
+from edgeflow_med.prompts import Box, Click, Lasso, Line, Scribble
+from edgeflow_med.session import Session, SliceStatus
+from edgeflow_med.volume import Plane, Volume
+from edgeflow_med.worker import Worker
+from tests.region_growing import RegionGrower
+
+SHAPE = (9, 40, 48)
+AFFINE = np.eye(4)[[2, 1, 0, 3]]  # k runs along z
+VOLUME = Volume(np.zeros(SHAPE), AFFINE)
+DISK = np.hypot(np.arange(40)[:, None] - 20, np.arange(48) - 24) < 8
+
+
+class Seat:
+    """A desk whose view is a list of three numbers."""
+
+    def __init__(self) -> None:
+        array = np.zeros(SHAPE, np.float32)
+        array[1:8] = DISK
+        self.worker, self.told, self.view = Worker(), list[str](), [4.0, 20.0, 24.0]
+        self.session = Session(Volume(array, AFFINE), RegionGrower(), window="0,1", journal=False)
+        self.desk = Desk(self.session, self.worker, self.told.append, lambda axis: round(self.view[axis]), self.jump)
+
+    def jump(self, index: tuple[float, ...]) -> None:
+        self.view[:] = index
+
+    def do(self, action: Callable[[], object]) -> None:
+        action()
+        deadline = time.monotonic() + 10
+        while (self.desk.asking or self.desk.walking or self.worker.unfinished) and time.monotonic() < deadline:
+            self.desk.poll()
+            time.sleep(0.001)
+
+    def click(self, *index: float, inverted: bool = False) -> None:
+        self.do(lambda: self.desk.draw([index], Plane.AXIAL, inverted=inverted))
+
+
+@pytest.fixture
+def seat() -> Iterator[Seat]:
+    seat = Seat()
+    yield seat
+    seat.desk.close()
+    seat.worker.stop()
+
+
+def test_the_first_click_makes_a_segment(seat: Seat) -> None:
+    assert seat.desk.current is None
+    seat.click(4, 20, 24)
+    assert [state.label for state in seat.session.segments] == ["Lesion"]
+    np.testing.assert_array_equal(seat.desk.current.mask[4], DISK)
+    seat.click(4, 14, 24, inverted=True)
+    assert not seat.desk.current.mask[4, 14, 24]
+
+
+def test_the_current_segment_is_one_that_exists(seat: Seat) -> None:
+    first, second = seat.desk.add_segment(), seat.desk.add_segment()
+    assert (first.label, second.label) == ("Lesion", "Lesion 2")
+    assert seat.desk.current is second
+    seat.desk.remove_segment()
+    assert seat.desk.current is first
+    seat.desk.remove_segment()
+    assert seat.desk.current is None
+    for action in (seat.desk.clear_segment, seat.desk.propagate_up, seat.desk.accept_all, seat.desk.delete_prompt):
+        with pytest.raises(UsageError):
+            action()
+
+
+def test_locks_and_clears(seat: Seat) -> None:
+    seat.click(4, 20, 24)
+    seat.desk.toggle_lock()
+    with pytest.raises(UsageError, match="is locked"):
+        seat.desk.clear_segment()
+    seat.desk.toggle_lock()
+    seat.desk.clear_segment()
+    assert not seat.desk.current.mask.any()
+
+
+def test_a_selected_prompt_is_deleted(seat: Seat) -> None:
+    seat.click(4, 20, 24)
+    seat.desk.selected = (1, (0, 4), 0)
+    seat.desk.delete_prompt()
+    assert not seat.desk.current.mask.any()
+
+
+def test_propagation_keeps_to_direction_and_limit(seat: Seat) -> None:
+    seat.click(4, 20, 24)
+    seat.desk.limit = 1
+    seat.do(seat.desk.propagate_up)
+    assert np.flatnonzero(seat.desk.current.mask.any((1, 2))).tolist() == [4, 5]
+    seat.desk.limit = 0
+    seat.do(seat.desk.propagate_down)
+    assert np.flatnonzero(seat.desk.current.mask.any((1, 2))).tolist() == [1, 2, 3, 4, 5]
+    seat.do(seat.desk.propagate_both)
+    assert np.flatnonzero(seat.desk.current.mask.any((1, 2))).tolist() == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_review_walks_through_all_proposed_slices(seat: Seat) -> None:
+    seat.click(4, 20, 24)
+    seat.do(seat.desk.propagate_both)
+    seat.desk.next_to_review()
+    seen = []
+    while seat.desk.current.proposed:
+        seen.append(round(seat.view[0]))
+        seat.desk.accept_slice()
+    assert sorted(seen) == [1, 2, 3, 5, 6, 7]
+    assert seat.told[-1] == "Nothing is left to review."
+    assert seat.view[1:] == [20.0, 24.0]
+    assert {known.status for known in seat.desk.current.slices.values()} == {
+        SliceStatus.ANNOTATED,
+        SliceStatus.ACCEPTED,
+    }
+
+
+def test_drawn_prompts_stay_on_the_slice_where_they_began() -> None:
+    path = [(4.2, 10.0, 10.0), (4.9, 20.0, 60.0), (6.0, 30.0, 20.0)]
+    flat = ((4.0, 10.0, 10.0), (4.0, 20.0, 47.0), (4.0, 30.0, 20.0))
+    assert drawn_prompt("Scribble", path, VOLUME, Plane.AXIAL, False, 2.0) == Scribble(flat, False, 2.0)
+    assert drawn_prompt("Lasso", path, VOLUME, Plane.AXIAL) == Lasso(flat)
+    assert drawn_prompt("Box", path, VOLUME, Plane.AXIAL) == Box(flat[0], flat[2])
+    assert drawn_prompt("Line", path, VOLUME, Plane.AXIAL) == Line(flat[0], flat[2])
+    assert drawn_prompt("Lasso", path[:1], VOLUME, Plane.AXIAL) == Click((4, 10, 10))
+
+
+def test_drawing_begins_inside_the_volume() -> None:
+    with pytest.raises(PromptError, match=r"Point \(-1, 3, 3\) lies outside the volume"):
+        drawn_prompt("Scribble", [(-0.6, 3, 3), (2, 3, 3)], VOLUME, Plane.AXIAL)
