@@ -99,6 +99,8 @@ def encode_info(info: SegmentInfo) -> Document:
         "origins": sorted(info.origins),
         "imported_type": info.imported_type.value,
         "model": list(info.model),
+        "tracking_id": info.tracking_id,
+        "region": [info.region.value, info.region.scheme, info.region.meaning] if info.region else None,
     }
 
 
@@ -116,6 +118,8 @@ def decode_info(document: Document) -> SegmentInfo:
         frozenset(Origin(origin) for origin in document["origins"]),
         AlgorithmType(document["imported_type"]),
         (name, version),
+        document.get("tracking_id", ""),
+        Code(*document["region"]) if document.get("region") else None,
     )
 
 

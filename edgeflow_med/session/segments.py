@@ -86,6 +86,8 @@ class SegmentActions(Core):
                 origins=frozenset() if mask is None else frozenset({Origin.IMPORT}),
                 imported_type=segment.algorithm_type,
                 model=(segment.algorithm_name, segment.algorithm_version),
+                tracking_id=segment.tracking_id,
+                region=segment.region,
             )
             draft.set_info(number, info)
             if mask is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from edgeflow_med.segmentation import AlgorithmType, Segment, Segmentation
 from edgeflow_med.session.review import ReviewActions
 from edgeflow_med.session.state import SegmentState, SliceStatus, plane_of
 from edgeflow_med.volume import Plane
+
+if TYPE_CHECKING:
+    from edgeflow_med.io import Saved, SaveOptions
 
 
 class Session(ReviewActions):
@@ -71,6 +75,8 @@ class Session(ReviewActions):
                     info.tracking_uid,
                     info.colour,
                     unreviewed_slices=0 if accepted_only else self.unreviewed(state),
+                    tracking_id=info.tracking_id,
+                    region=info.region,
                 )
             )
             masks.append(self._accepted(state) if accepted_only else state.mask.copy())
@@ -81,8 +87,16 @@ class Session(ReviewActions):
         state = self._segment(segment)
         return sum(bool(plane_of(state.mask, key).any()) for key in state.proposed)
 
-    def save(self, path: Path | str, accepted_only: bool = False) -> None:
+    def save(self, path: Path | str, accepted_only: bool = False, **options: Unpack[SaveOptions]) -> Saved:
         """Write all segments to ``.dcm`` (DICOM-SEG), ``.nii``, ``.nii.gz`` or ``.seg.nrrd``.
+
+        Args:
+            path: Where to.
+            accepted_only: As for `segmentation`.
+            **options: As for `edgeflow_med.io.save`.
+
+        Returns:
+            The files written, and what had to be changed to write them: tell the reader.
 
         Raises:
             UsageError: There are no segments.
@@ -90,7 +104,7 @@ class Session(ReviewActions):
         """
         from edgeflow_med.io import save
 
-        save(self.segmentation(accepted_only), Path(path))
+        return save(self.segmentation(accepted_only), Path(path), **options)
 
     def answer_on(
         self, index: int, segment: SegmentState | int | None = None, plane: Plane | str | None = None

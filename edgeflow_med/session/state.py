@@ -96,6 +96,8 @@ class SegmentInfo:
         origins: Where its voxels came from.
         imported_type: How an imported mask says that it came to be.
         model: Name and version of the model that answered last; empty if none did.
+        tracking_id: What people call the finding over time; empty for the label.
+        region: Where in the body it lies, coded; None if nobody said.
     """
 
     label: str
@@ -107,6 +109,8 @@ class SegmentInfo:
     origins: frozenset[Origin] = frozenset()
     imported_type: AlgorithmType = AlgorithmType.AUTOMATIC
     model: tuple[str, str] = ("", "")
+    tracking_id: str = ""
+    region: Code | None = None
 
     @property
     def algorithm_type(self) -> AlgorithmType:
