@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeflow_med.errors import GeometryError, PromptError
+from edgeflow_med.predictors.strokes import on_slice
 from edgeflow_med.prompts import Click, Scribble, check_prompt
 from edgeflow_med.session.changes import SliceKey
 from edgeflow_med.session.draft import Draft
 from edgeflow_med.session.ledger import Change
-from edgeflow_med.session.prompting import PromptActions, on_slice, three
+from edgeflow_med.session.prompting import PromptActions, three
 from edgeflow_med.session.rules import Act, decide
 from edgeflow_med.session.segments import refusals
 from edgeflow_med.session.state import Origin, SegmentState, SliceState, SliceStatus, plane_of

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeflow_med.errors import GeometryError, PromptError, StaleQuestion, UsageError, WriteError
-from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest, Stroke
+from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest
 from edgeflow_med.predictors.obey import voxels
+from edgeflow_med.predictors.strokes import stroke_of
 from edgeflow_med.prompts import Box, Click, Lasso, Line, Prompt, Scribble, check_prompt, to_document
 from edgeflow_med.session.changes import PackedPrediction, SliceKey
 from edgeflow_med.session.ledger import Change
@@ -22,7 +23,6 @@ from edgeflow_med.session.segments import SegmentActions, refusals
 from edgeflow_med.session.state import Fixed, Origin, SegmentState, SliceState, SliceStatus, plane_of
 from edgeflow_med.volume import Plane
 
-LINE_WIDTH_MM = 2.0
 Points = Sequence[Sequence[float]]
 
 
@@ -262,7 +262,7 @@ class PromptActions(SegmentActions):
         deletes: int | None = None,
     ) -> Question:
         spacing = self._spacing(key[0])
-        strokes = tuple(make_stroke(given, key[0], spacing) for given in prompts)
+        strokes = tuple(stroke_of(given, key[0], spacing) for given in prompts)
         ground = self._draft().ground(state.id, key)
         image = self.slice_image(key[1], self._plane_on(key[0]))
         request = SliceRequest(image, spacing, strokes, previous, excluded=excluded(ground, act))
@@ -299,7 +299,7 @@ class PromptActions(SegmentActions):
         axis = key[0]
         rows, columns = (n for a, n in enumerate(self.volume.shape) if a != axis)
         said, nothing = np.zeros((rows, columns), np.bool_), np.zeros((rows, columns), np.bool_)
-        for pixel in voxels(make_stroke(prompt, axis, self._spacing(axis)), (rows, columns)):
+        for pixel in voxels(stroke_of(prompt, axis, self._spacing(axis)), (rows, columns)):
             said[pixel] = True
         return Act(said, nothing) if prompt.positive else Act(nothing, said)
 
@@ -332,31 +332,9 @@ class PromptActions(SegmentActions):
         return answer
 
 
-def make_stroke(prompt: Prompt, axis: int, spacing: tuple[float, float]) -> Stroke:
-    """A prompt in pixels of its slice; ``spacing`` is mm between rows and columns."""
-    points = tuple(on_slice(point, axis) for point in prompt.points)
-    match prompt:
-        case Click():
-            return Stroke(points, prompt.positive)
-        case Scribble():
-            return Stroke(points, prompt.positive, prompt.width_mm / min(spacing))
-        case Line():
-            return Stroke(points, prompt.positive, LINE_WIDTH_MM / min(spacing))
-        case Lasso():
-            return Stroke(points, closed=True)
-    (top, left), (bottom, right) = points
-    return Stroke(((top, left), (top, right), (bottom, right), (bottom, left)), closed=True)
-
-
 def slice_digest(outcome: Outcome) -> str:
     """The first half of the SHA-256 of a slice's mask, packed to bits."""
     return hashlib.sha256(np.packbits(outcome.mask).tobytes()).hexdigest()[:32]
-
-
-def on_slice(point: Sequence[float], axis: int) -> tuple[float, float]:
-    """Row and column of a voxel (k, j, i) on slices along ``axis``."""
-    row, column = (float(value) for a, value in enumerate(point) if a != axis)
-    return row, column
 
 
 def _takings(taken: int) -> list[str]:
