@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeflow_med.errors import UsageError, WriteError
-from edgeflow_med.io import check_writable
+from edgeflow_med.io import SegEncoding, check_writable
 from edgeflow_med.io.atomic import check_folder, write_verified
 
 if TYPE_CHECKING:
@@ -17,24 +16,53 @@ if TYPE_CHECKING:
     from edgeflow_med.volume import Volume
 
 
-def check_outputs(outputs: Sequence[Path], report: Path | None, picture: Path | None) -> None:
+def check_outputs(job: Job) -> None:
     """Check before long work that all files could be written and that none would replace another.
 
     Raises:
-        UsageError: Two outputs are the same file.
+        UsageError: Two outputs are the same file, or an option that none of them has a use for.
         WriteError: A file could not be written.
     """
-    for path in outputs:
+    for path in job.outputs:
         check_writable(path)
-    for option, extra, suffix in (("--report", report, ".json"), ("--picture", picture, ".png")):
+    _check_options(job)
+    extras = (
+        ("--report", job.report, ".json"),
+        ("--picture", job.picture, ".png"),
+        ("--measurements", job.measurements, ".dcm"),
+    )
+    for option, extra, suffix in extras:
         if extra is not None:
             if extra.suffix.lower() != suffix:
                 raise WriteError(f"Cannot write {extra}: {option} writes {suffix}; give a name that ends so.")
             check_folder(extra)
-    paths = [path.resolve() for path in (*outputs, report, picture) if path is not None]
+    paths = [path.resolve() for path in _all_outputs(job)]
     for path in paths:
         if paths.count(path) > 1:
             raise UsageError(f"{path} was given as output twice; give each output its own name.")
+
+
+def _all_outputs(job: Job) -> list[Path]:
+    named = (*job.outputs, job.report, job.picture, job.measurements)
+    return [path for path in named if path is not None]
+
+
+def _check_options(job: Job) -> None:
+    """Refuse options that no output has a use for."""
+    options = job.options
+    names = [path.name.lower() for path in job.outputs]
+    asked_of_dicom = {
+        "--seg-encoding": options.get("encoding", SegEncoding.BINARY) != SegEncoding.BINARY,
+        "--creator": bool(options.get("creator")),
+        "--measurements": job.measurements is not None,
+    }
+    asked_of_nifti = {"--bids": options.get("bids"), "--separate": options.get("separate")}
+    for asked, suffixes in ((asked_of_dicom, (".dcm",)), (asked_of_nifti, (".nii", ".nii.gz"))):
+        for option, given in asked.items():
+            if given and not any(name.endswith(suffixes) for name in names):
+                raise UsageError(
+                    f"{option} is for {' and '.join(suffixes)}, and no --output is; add one, or leave it out."
+                )
 
 
 def check_sources(volume: Volume, job: Job) -> None:
@@ -43,8 +71,8 @@ def check_sources(volume: Volume, job: Job) -> None:
     Raises:
         WriteError: They do not.
     """
-    for path in (*job.outputs, job.report, job.picture):
-        if path is not None and _is_source(path, volume, job):
+    for path in _all_outputs(job):
+        if _is_source(path, volume, job):
             raise WriteError(f"Cannot write {path}: it would replace what was read; give another name.")
     if not volume.headers:
         for path in job.outputs:

@@ -16,7 +16,7 @@ from edgeflow_med import __version__
 from edgeflow_med.cli.files import check_outputs, check_sources, write_json
 from edgeflow_med.cli.output import counts, heading, lengths, make_progress, row, warn
 from edgeflow_med.errors import PromptError
-from edgeflow_med.io import read_segmentation, read_volume
+from edgeflow_med.io import MeasuredSegment, SaveOptions, read_segmentation, read_volume, save_measurements
 from edgeflow_med.metrics import dice
 from edgeflow_med.prompts import Prompt, PromptSet, check_prompt
 from edgeflow_med.propagation import SliceStep
@@ -38,6 +38,8 @@ class Job:
     Attributes:
         reference: A mask that somebody else drew; how well the first segment agrees with it is told.
         keep: Files that were read besides ``input`` and that no output may replace.
+        measurements: A DICOM report on the first DICOM-SEG among the outputs.
+        options: How files are written, see `edgeflow_med.io.save`.
     """
 
     input: Path
@@ -58,6 +60,8 @@ class Job:
     picture: Path | None = None
     reference: Path | None = None
     keep: tuple[Path, ...] = ()
+    measurements: Path | None = None
+    options: SaveOptions = field(default_factory=SaveOptions)
 
 
 @dataclass
@@ -80,7 +84,7 @@ def run_job(job: Job, console: Console) -> Session:
     Raises:
         EdgeFlowError: It cannot be done; files that could not be written whole are not there.
     """
-    check_outputs(job.outputs, job.report, job.picture)
+    check_outputs(job)
     bundle = find_bundle(job.model)
     clock = Clock()
     console.print(f"EdgeFlow-Med {__version__}", style="bold")
@@ -143,8 +147,7 @@ def _segments(
         PromptError: Clicks without a label, and an initial mask with several segments.
     """
     if initial is not None:
-        for known, mask in zip(initial.segments, initial.masks, strict=True):
-            session.add_segment(known.label, mask)
+        session.add_segments(initial)
     free = list(session.segments)
     if not prompts.segments[0].label and len(free) > 1:
         labels = ", ".join(repr(state.label) for state in free)
@@ -246,8 +249,14 @@ def _print_findings(console: Console, found: dict[str, Any]) -> None:
 
 
 def _write(job: Job, session: Session, found: dict[str, Any], console: Console) -> None:
+    written: list[Path] = []
     for path in job.outputs:
-        session.save(path)
+        saved = session.save(path, **job.options)
+        written += saved.paths
+        for line in saved.warnings:
+            warn(console, f"{path.name}: {line}")
+    if job.measurements is not None:
+        _write_measurements(job.measurements, job, found)
     if job.picture is not None:
         from edgeflow_med.cli.files import write_picture
 
@@ -255,6 +264,21 @@ def _write(job: Job, session: Session, found: dict[str, Any], console: Console) 
     if job.report is not None:
         write_json(job.report, found)
     heading(console, "Files")
-    for written in (*job.outputs, job.picture, job.report):
-        if written is not None:
-            console.print(f"  {written}")
+    for file in (*written, job.measurements, job.picture, job.report):
+        if file is not None:
+            console.print(f"  {file}")
+
+
+def _write_measurements(path: Path, job: Job, found: dict[str, Any]) -> None:
+    """A measurement report on the first DICOM-SEG that was written."""
+    seg = next(output for output in job.outputs if output.suffix.lower() == ".dcm")
+    measured = [
+        MeasuredSegment(
+            number, entry["volume_ml"], entry["diameters"]["longest_mm"], entry["diameters"]["perpendicular_mm"]
+        )
+        for number, entry in enumerate(found["segments"], 1)
+    ]
+    options = job.options
+    save_measurements(
+        path, seg, measured, creator=options.get("creator", ""), deidentify=options.get("deidentify", False)
+    )

@@ -92,8 +92,7 @@ def _row(session: Session, state: SegmentState, entry: dict[str, Any], view: Vie
     main = max([index for index in prompts if index in areas] or areas, key=lambda index: areas[index])
     numbers = sorted(areas)
     marks = tuple(
-        Mark(tuple(view.point(point) for point in prompt.points), prompt.positive)
-        for prompt in prompts.get(main, ())
+        Mark(tuple(view.point(point) for point in prompt.points), prompt.positive) for prompt in prompts.get(main, ())
     )
     return SegmentPicture(
         label=state.label,

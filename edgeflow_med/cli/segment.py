@@ -10,6 +10,7 @@ import typer
 
 from edgeflow_med.cli.pacs import CaFile, CredentialsFile, Exchange, exchanged
 from edgeflow_med.errors import PromptError, UsageError
+from edgeflow_med.io import SaveOptions, SegEncoding
 from edgeflow_med.prompts import Click, PromptSet, SegmentPrompts, read_prompts
 from edgeflow_med.volume import Plane
 from edgeflow_med.weights import DEFAULT_MODEL
@@ -65,6 +66,21 @@ def segment(  # noqa: PLR0913 - one parameter per option
         Path | None, typer.Option(metavar="FILE.json", help="All that was found, without patient data.")
     ] = None,
     picture: Annotated[Path | None, typer.Option(metavar="FILE.png", help="The outline, drawn on the slices.")] = None,
+    measurements: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.dcm", help="Volume and diameters as a DICOM report (TID 1500) on the DICOM-SEG."),
+    ] = None,
+    seg_encoding: Annotated[
+        SegEncoding | None, typer.Option(help="How a DICOM-SEG holds its masks. [default: binary]")
+    ] = None,
+    bids: Annotated[bool, typer.Option(help="With *_dseg.nii.gz: the sidecar and label table of BIDS.")] = False,
+    separate: Annotated[bool, typer.Option(help="NIfTI: one file for each segment.")] = False,
+    creator: Annotated[
+        str | None, typer.Option(metavar="FAMILY^GIVEN", help="Who made it, for DICOM files. [default: nobody]")
+    ] = None,
+    deidentify: Annotated[
+        bool, typer.Option(help="Leave out of all files who the patient is (PS3.15 basic profile).")
+    ] = False,
     from_pacs: Annotated[
         str | None, typer.Option(metavar="URL", help="Fetch the scan from this DICOMweb server, instead of INPUT.")
     ] = None,
@@ -81,6 +97,13 @@ def segment(  # noqa: PLR0913 - one parameter per option
 
     if range_ is not None and not propagate:
         raise UsageError("--range limits propagation, which was not asked for; give --propagate too.")
+    options = SaveOptions(
+        encoding=seg_encoding or SegEncoding.BINARY,
+        bids=bids,
+        separate=separate,
+        creator=creator or "",
+        deidentify=deidentify,
+    )
     job = partial(
         Job,
         outputs=tuple(output),
@@ -98,6 +121,8 @@ def segment(  # noqa: PLR0913 - one parameter per option
         device=device,
         report=report,
         picture=picture,
+        measurements=measurements,
+        options=options,
         keep=(prompts,) if prompts is not None else (),
     )
     console = make_console()

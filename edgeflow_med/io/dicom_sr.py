@@ -155,7 +155,7 @@ def _verify(path: Path, seg: Dataset, described: dict[int, Segment], measured: S
     for keyword in _IDENTITY:
         if str(read.get(keyword) or "") != str(seg.get(keyword) or ""):
             raise _differs(keyword)
-    found = {number: rest for number, *rest in _groups(read)}
+    found = {number: rest for number, *rest in groups(read)}
     for entry in measured:
         values = {
             name.value: (round(getattr(entry, quantity), decimals), unit.value)
@@ -167,7 +167,7 @@ def _verify(path: Path, seg: Dataset, described: dict[int, Segment], measured: S
         raise _differs("the number of segments")
 
 
-def _groups(report: Dataset) -> Iterator[tuple[int, str, str, dict[str, tuple[float, str]]]]:
+def groups(report: Dataset) -> Iterator[tuple[int, str, str, dict[str, tuple[float, str]]]]:
     """Of each measurement group: segment number, SEG instance, tracking UID, and (value, unit) by concept."""
     for container in _walk(report):
         if _concept_of(container) != "125007":  # Measurement Group
