@@ -186,10 +186,9 @@ class ObjectRun:
             self.predictor,
             self.images.__getitem__,
             len(self.images),
-            number,
-            answer,
+            {number: answer},
             spacing=self.spacing,
-            anchors=frozenset((low - 1, high)),
+            anchors=[n for n in (low - 1, high) if 0 <= n < len(self.images)],
         )
         reached = {step.index: step.prediction for step in steps if step.prediction is not None}
         self.answers |= reached

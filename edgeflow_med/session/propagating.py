@@ -111,7 +111,7 @@ class PropagationActions(PaintActions):
         limit: int | None,
         limit_mm: float | None,
     ) -> Walk:
-        from edgeflow_med.session.bridge import touched, walk
+        from edgeflow_med.propagation import touched, walk
 
         ledger, count = self._ledger, self.volume.shape[axis]
         plane = self._plane_on(axis)
@@ -162,9 +162,7 @@ class PropagationActions(PaintActions):
         draft = self._draft()
         outcome = decide(draft.ground(state.id, key, propagating=True), step.prediction.mask)
         draft.put(state.id, key, outcome, Origin.NETWORK)
-        draft.set_slice(
-            state.id, key, SliceState(SliceStatus.PROPOSED, packed=packed, quality=step.quality)
-        )
+        draft.set_slice(state.id, key, SliceState(SliceStatus.PROPOSED, packed=packed, quality=step.quality))
         model = self._model()
         info = draft.info(state.id)
         if info.model != model:

@@ -1,0 +1,191 @@
+"""Carry mask and edge from slice to slice, with brakes, without a predictor in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypedDict, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest
+from edgeflow_med.propagation.blend import blend
+from edgeflow_med.propagation.brakes import Brakes, Stop
+from edgeflow_med.propagation.carry import carry, join
+from edgeflow_med.propagation.evidence import Evidence, Look, dice, weigh
+from edgeflow_med.propagation.gaps import Gap, Reach, find_gaps
+from edgeflow_med.propagation.quality import expected_dice, expected_dice_blended
+
+Picture = NDArray[np.float32]
+Walk = Generator["SliceRequest | SliceStep", Prediction | None, None]
+
+
+@dataclass(frozen=True, eq=False)
+class SliceStep:
+    """One slice that propagation looked at.
+
+    Attributes:
+        index: Number of the slice along the plane's axis.
+        direction: -1 or +1; 0 for a slice on which the runs from both sides met.
+        prediction: The answer; None if nothing is to be written there (a brake, or nothing left to look at).
+        stop: Why it went no further, on the last step of each run; else None.
+        quality: Dice that the answer is expected to reach, in [0, 1]; see :mod:`edgeflow_med.propagation.quality`.
+        evidence: What the brakes were shown; None if the slice was not looked at.
+    """
+
+    index: int
+    direction: int
+    prediction: Prediction | None
+    stop: Stop | None = None
+    quality: float = 0.0
+    evidence: Evidence | None = None
+
+
+class Options(TypedDict, total=False):
+    """Keywords of :func:`walk`."""
+
+    starts: Collection[int] | None
+    spacing: tuple[float, float]
+    thickness: float
+    directions: Collection[int]
+    limit: int | None
+    limit_mm: float | None
+    anchors: Collection[int]
+    excluded: Callable[[int], NDArray[np.bool_] | None] | None
+    brakes: Brakes | None
+
+
+def walk(  # noqa: PLR0913 - what is walked, from where, and one keyword per limit
+    image: Callable[[int], Picture],
+    count: int,
+    known: Mapping[int, Prediction],
+    *,
+    starts: Collection[int] | None = None,
+    spacing: tuple[float, float] = (1.0, 1.0),
+    thickness: float = 1.0,
+    directions: Collection[int] = (-1, 1),
+    limit: int | None = None,
+    limit_mm: float | None = None,
+    anchors: Collection[int] = (),
+    excluded: Callable[[int], NDArray[np.bool_] | None] | None = None,
+    brakes: Brakes | None = None,
+) -> Walk:
+    """Walk away from slices that are known, through the gaps between them.
+
+    The generator asks and is answered, so that any thread or server can answer: where it yields a request, send it the
+    prediction; where it yields a step, go on with ``next``. Closed at any time, the steps so far are what is done.
+
+    A slice between two known ones comes twice, first from the run that reaches it first, then blended with the run
+    from the other side (direction 0); the later step counts.
+
+    Args:
+        image: Gives the windowed slice ``(H, W)`` of a number.
+        count: How many slices there are.
+        known: Answers on slices that must not change, at least one; an empty mask says that the structure is not there.
+        starts: Which of them to set out from; None for all that hold something. Only gaps next to a start are touched.
+        spacing: Millimetres between rows and columns.
+        thickness: Millimetres between slices.
+        directions: -1, +1 or both, seen from the starts.
+        limit: At most this many slices from a start.
+        limit_mm: At most this far from a start.
+        anchors: Further slices that must not change.
+        excluded: Gives the pixels ``(H, W)`` of a slice that belong to other segments, or None.
+        brakes: When to stop.
+
+    Yields:
+        Requests, to be answered, and steps: one or two per slice, and for each run a last one that says why it stopped.
+
+    Raises:
+        UsageError: A start that is not known, a slice outside the volume, or a range that is not usable.
+    """
+    reach = Reach(directions, limit, limit_mm, thickness)
+    course = _Course(image, count, known, spacing, thickness, excluded, brakes or Brakes())
+    for gap in find_gaps(count, known, starts, anchors, reach):
+        yield from course.fill(gap)
+
+
+def propagate(
+    predictor: Predictor,
+    image: Callable[[int], Picture],
+    count: int,
+    known: Mapping[int, Prediction],
+    **options: Unpack[Options],
+) -> Iterator[SliceStep]:
+    """:func:`walk`, answered by a predictor; arguments as there.
+
+    Yields:
+        One or two steps per slice, and for each run a last one that says why it stopped.
+    """
+    steps = walk(image, count, known, **options)
+    item = next(steps, None)
+    while item is not None:
+        if isinstance(item, SliceRequest):
+            item = steps.send(predictor.predict(item))
+        else:
+            yield item
+            item = next(steps, None)
+
+
+@dataclass(frozen=True)
+class _Course:
+    """What all runs of one walk share; see :func:`walk`."""
+
+    image: Callable[[int], Picture]
+    count: int
+    known: Mapping[int, Prediction]
+    spacing: tuple[float, float]
+    thickness: float
+    excluded: Callable[[int], NDArray[np.bool_] | None] | None
+    brakes: Brakes
+
+    def fill(self, gap: Gap) -> Walk:
+        """Run from one side, then from the other."""
+        done: dict[int, SliceStep] = {}
+        for numbers, direction in ((gap.up, 1), (gap.down, -1)):
+            if numbers:
+                yield from self.run(gap, numbers, direction, done)
+
+    def run(self, gap: Gap, numbers: range, direction: int, done: dict[int, SliceStep]) -> Walk:
+        """Walk through ``numbers`` and keep the steps in ``done``; slices that are there already are blended.
+
+        Between two known slices that are bridged the structure is known to go on, and there are no brakes.
+        """
+        start = numbers.start - direction
+        before, seen = self.known[start], self.image(start)
+        first = last = Look.of(before, seen)
+        for index in numbers:
+            picture = self.image(index)
+            carried = carry(before, seen, picture)
+            others = self.excluded(index) if self.excluded else None
+            answer = yield SliceRequest(picture, self.spacing, (), carried, propagated=True, excluded=others)
+            assert isinstance(answer, Prediction)  # what drives the walk answers each request
+            joined = join(carried, answer, others)
+            look = Look.of(joined, picture)
+            way = abs(index - start) * self.thickness / min(self.spacing)
+            evidence = weigh(answer, carried, last, look, first, way)
+            stop = None if gap.bridged and look.area else self.brakes.check(evidence)
+            if stop is not None:
+                yield SliceStep(index, direction, None, stop, evidence=evidence)
+                return
+            step = SliceStep(index, direction, joined, None, expected_dice(evidence), evidence)
+            yield self.meet(gap, done[index], step) if index in done else step
+            done[index] = step
+            before, seen, last = joined, picture, look
+        yield SliceStep(numbers.stop, direction, None, self.reason(gap, numbers.stop))
+
+    @staticmethod
+    def meet(gap: Gap, up: SliceStep, down: SliceStep) -> SliceStep:
+        """One step from those of the two runs on a slice."""
+        assert up.prediction is not None  # only steps with an answer are kept
+        assert down.prediction is not None
+        position = (up.index - gap.low) / (gap.high - gap.low)
+        blended = blend(up.prediction, down.prediction, (up.quality, down.quality), position)
+        quality = expected_dice_blended(up.quality, down.quality, dice(up.prediction.mask, down.prediction.mask))
+        return SliceStep(up.index, 0, blended, None, quality)
+
+    def reason(self, gap: Gap, index: int) -> Stop:
+        """Why a run that met no brake ends before a slice."""
+        if not 0 <= index < self.count:
+            return Stop.VOLUME
+        return Stop.REACHED if index in (gap.low, gap.high) else Stop.RANGE
