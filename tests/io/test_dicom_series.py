@@ -146,11 +146,22 @@ def test_garbage_beside_the_images_does_not_matter_but_what_claims_to_be_dicom_i
     (tmp_path / "empty.dcm").touch()
     report = dcmread(paths[0])
     del report.PixelData, report.Rows, report.Columns
+    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
     report.save_as(tmp_path / "report.dcm")
     volume = read_volume(tmp_path)
     assert is_true(volume)
     assert len(volume.warnings) == 1
     assert "empty.dcm is not DICOM but an empty file" in volume.warnings[0]
+
+
+@pytest.mark.parametrize("length", [400, 700, 1100])
+def test_a_cut_file_at_the_end_of_a_series_is_told(length: int, tmp_path: Path) -> None:
+    """Without it the rest is a whole volume, so nothing else would say that a slice is gone."""
+    path = write_series(tmp_path, SMALL)[-1]
+    path.write_bytes(path.read_bytes()[:length])
+    volume = read_volume(tmp_path)
+    assert volume.shape[0] == SMALL.shape[0] - 1
+    assert "slice005.dcm" in " ".join(volume.warnings)
 
 
 def test_a_series_is_chosen_by_its_uid_and_an_unknown_one_refused(tmp_path: Path) -> None:

@@ -77,6 +77,12 @@ _TAGS = (
     "PerFrameFunctionalGroupsSequence",
 )
 FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+# CT, MR and PET: plain, enhanced, and enhanced from plain.
+_IMAGES = (
+    *("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"),
+    *("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4"),
+    *("1.2.840.10008.5.1.4.1.1.128", "1.2.840.10008.5.1.4.1.1.128.1", "1.2.840.10008.5.1.4.1.1.130"),
+)
 # Instances with rows and columns that are not images of the patient: segmentations, dose, parametric maps and such.
 _NOT_IMAGES = (
     "1.2.840.10008.5.1.4.1.1.66",
@@ -215,11 +221,10 @@ def spread(dataset: Dataset, number: int) -> Dataset:
 def _frames_of(path: Source) -> list[Frame]:
     header = read_dataset(path, stop_before_pixels=True, specific_tags=list(_TAGS))
     try:
-        if (
-            "Rows" not in header
-            or "Columns" not in header
-            or str(header.get("SOPClassUID", "")).startswith(_NOT_IMAGES)
-        ):
+        kinds = str(header.get("SOPClassUID", "")), str(header.file_meta.get("MediaStorageSOPClassUID", ""))
+        if "Rows" not in header or "Columns" not in header or kinds[0].startswith(_NOT_IMAGES):
+            if any(kind in _IMAGES for kind in kinds):
+                raise ReadError(f"{path.name} should be an image but has no rows and columns; it is truncated.")
             return []  # a report, a plan, a segmentation, a directory: rightful DICOM, but no image
         count = int(header.get("NumberOfFrames") or 1)
         if "PerFrameFunctionalGroupsSequence" in header:
