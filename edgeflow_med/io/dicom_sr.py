@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ def measurement_report_part(
     for entry in measured:
         if entry.number not in described:
             raise ReadError(f"{seg.name} has no segment {entry.number}; give measurements of its own segments.")
+    meant = _Meant(_identity(dataset), str(dataset.SOPInstanceUID), described, measured)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names that bend VR rules are copied as they are
         report = _report(dataset, described, measured, creator)
@@ -59,7 +61,7 @@ def measurement_report_part(
     return Part(
         path,
         lambda temporary: report.save_as(temporary, enforce_file_format=True),
-        lambda temporary: _verify(temporary, dataset, described, measured),
+        lambda temporary: _verify(temporary, meant),
     )
 
 
@@ -149,19 +151,34 @@ def _group(
     )
 
 
-def _verify(path: Path, seg: Dataset, described: dict[int, Segment], measured: Sequence[MeasuredSegment]) -> None:
+@dataclass(frozen=True)
+class _Meant:
+    """What a report should say; taken before highdicom, which lets reports share attributes with the DICOM-SEG."""
+
+    identity: dict[str, str]
+    instance: str
+    described: dict[int, Segment]
+    measured: Sequence[MeasuredSegment]
+
+
+def _identity(dataset: Dataset) -> dict[str, str]:
+    return {keyword: str(dataset.get(keyword) or "") for keyword in _IDENTITY}
+
+
+def _verify(path: Path, meant: _Meant) -> None:
     """Walk through the file as pydicom reads it, and find each number under its segment."""
     read = read_dataset(path)
-    for keyword in _IDENTITY:
-        if str(read.get(keyword) or "") != str(seg.get(keyword) or ""):
+    for keyword, value in _identity(read).items():
+        if value != meant.identity[keyword]:
             raise _differs(keyword)
     found = {number: rest for number, *rest in groups(read)}
-    for entry in measured:
+    for entry in meant.measured:
         values = {
             name.value: (round(getattr(entry, quantity), decimals), unit.value)
             for quantity, (name, unit, decimals) in _QUANTITIES.items()
         }
-        if found.pop(entry.number, None) != [seg.SOPInstanceUID, described[entry.number].tracking_uid, values]:
+        tracking_uid = meant.described[entry.number].tracking_uid
+        if found.pop(entry.number, None) != [meant.instance, tracking_uid, values]:
             raise _differs(f"what it says of segment {entry.number}")
     if found:
         raise _differs("the number of segments")
