@@ -153,7 +153,7 @@ class _Run:
 
     def slice(self, target: Target, robot: str, images: _Images, true_spacing: bool) -> SliceRecord:
         """One target."""
-        scan, spacing = images.load(target.case)
+        scan, spacing, _ = images.load(target.case)
         image = scan[target.slice_index].copy()
         task = SliceTask(image, target.on_slice(image.shape), spacing, true_spacing)
         names = (target.dataset, target.case, target.id, robot)
@@ -164,13 +164,13 @@ class _Run:
 
     def volume(self, item: ObjectTarget, images: _Images) -> VolumeRecord:
         """One whole object."""
-        scan, spacing = images.load(item.case)
+        scan, spacing, thickness = images.load(item.case)
         mask = np.zeros(scan.shape, bool)
         mask[item.box] = item.mask
         robot = self.settings.robots[0]
         user = self.robots[robot].make(robot_seed(self.settings.seed, robot, item.id))
         return run_object(
-            ObjectRun(self.predictor, user, scan, mask, spacing),
+            ObjectRun(self.predictor, user, scan, mask, spacing, thickness),
             (item.dataset, item.case, item.id),
             max_start_interactions=self.settings.max_start_interactions,
             max_interactions=self.settings.max_object_interactions,
@@ -185,10 +185,10 @@ class _Images:
         self._files = {case.name: case for case in dataset.cases}
         self.load = lru_cache(maxsize=2)(self._load)
 
-    def _load(self, case: str) -> tuple[NDArray[np.float32], tuple[float, float]]:
-        """``(K, H, W)`` float32 in [0, 1], row and column spacing."""
+    def _load(self, case: str) -> tuple[NDArray[np.float32], tuple[float, float], float]:
+        """``(K, H, W)`` float32 in [0, 1], row and column spacing, distance between slices."""
         volume = read_image(self._dataset, self._files[case])
-        return evaluation_window(volume).apply(volume.array), volume.spacing[1:]
+        return evaluation_window(volume).apply(volume.array), volume.spacing[1:], volume.spacing[0]
 
 
 class _Journal:

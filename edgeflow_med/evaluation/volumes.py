@@ -4,8 +4,9 @@
 2. The answer is propagated both ways. What is found here: the 3-D Dice, the share of the object's other slices that
    could be accepted unmodified, and by how many slices the answer runs over or under the object's two ends.
 3. The robot gives one more prompt on the slice with most wrong pixels; the new answer replaces that slice and is
-   propagated again over the slices that lie nearer to it than to any other slice that the robot has annotated.
-   Corrected to nothing, a slice becomes an end of the object: it and all beyond it, seen from the middle, are emptied.
+   propagated again, both ways, up to the next slices that the robot has annotated (where it is blended with what comes
+   from them). Corrected to nothing, a slice becomes an end of the object: it and all beyond it, seen from the middle,
+   are emptied.
 4. Again from 3, until nothing is wrong or the prompts are used up. This gives the Dice against the number of prompts.
 """
 
@@ -25,7 +26,7 @@ from edgeflow_med.evaluation.protocol import STOP_IOU, Dialogue, SliceTask
 from edgeflow_med.evaluation.summary import Figures
 from edgeflow_med.evaluation.targets import MIN_PIXELS, pieces, take_turns
 from edgeflow_med.predictors.base import Prediction, Predictor
-from edgeflow_med.propagation import propagate
+from edgeflow_med.propagation import propagate, touched
 from edgeflow_med.simulation import RobotUser
 
 Mask = NDArray[np.bool_]
@@ -135,6 +136,7 @@ class ObjectRun:
         images: ``(K, H, W)`` float32 in [0, 1].
         target: ``(K, H, W)`` bool.
         spacing: Row and column spacing in mm.
+        thickness: Distance between slices in mm.
         answers: The present answer by slice; slices without one are empty.
         talks: The prompts and answers on the slices that the robot has annotated.
     """
@@ -144,6 +146,7 @@ class ObjectRun:
     images: NDArray[np.float32]
     target: Mask
     spacing: tuple[float, float]
+    thickness: float = 1.0
     answers: dict[int, Prediction] = field(default_factory=dict)
     talks: dict[int, Dialogue] = field(default_factory=dict)
 
@@ -168,27 +171,24 @@ class ObjectRun:
         return True
 
     def carry(self, number: int, middle: int) -> int:
-        """Propagate from an annotated slice over those nearer to it than to any other; how many were answered."""
-        below = max((n for n in self.talks if n < number), default=None)
-        above = min((n for n in self.talks if n > number), default=None)
-        low = 0 if below is None else (below + number) // 2 + 1
-        high = len(self.images) if above is None else (number + above + 1) // 2
-        answer = self.answers[number]
-        if not answer.mask.any():  # an end of the object
-            low, high = (low, number + 1) if number < middle else (number, high)
-            low, high = (number, number + 1) if number == middle else (low, high)
-        for other in range(low, high):
-            if other != number:
+        """Propagate from an annotated slice up to the next annotated ones; how many slices were answered."""
+        known = {other: self.answers[other] for other in self.talks}
+        if not known[number].mask.any():  # an end of the object
+            beyond = range(number) if number < middle else range(number + 1, len(self.images))
+            for other in beyond if number != middle else ():
                 self.answers.pop(other, None)
-        if not answer.mask.any():
             return 0
+        for gap in touched(len(self.images), known, [number]):
+            for other in gap:
+                self.answers.pop(other, None)
         steps = propagate(
             self.predictor,
             self.images.__getitem__,
             len(self.images),
-            {number: answer},
+            known,
+            starts=[number],
             spacing=self.spacing,
-            anchors=[n for n in (low - 1, high) if 0 <= n < len(self.images)],
+            thickness=self.thickness,
         )
         reached = {step.index: step.prediction for step in steps if step.prediction is not None}
         self.answers |= reached

@@ -12,7 +12,7 @@ from scipy import ndimage
 from edgeflow_med.predictors.base import Prediction
 
 RIM = (2, 6)  # pixels outside the outline between which the surroundings are measured
-LEAST_SPREAD = 0.02  # of windowed values inside: below, tissue would count as changed by noise
+LEAST_SPREAD = 0.05  # of windowed values inside: below, tissue would count as changed by noise
 LEAST_CONTRAST = 0.02
 
 
