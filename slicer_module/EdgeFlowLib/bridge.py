@@ -68,7 +68,6 @@ class Bridge:
         self.session, self.volume_node, self.node = session, volume_node, segmentation_node
         self._shown: dict[int, tuple[str, Any, Any]] = {}  # segment id -> MRML id, image, its voxels
         self._times: dict[str, int] = {}  # MRML id -> modification time that we know of
-        self._adopting = ""  # MRML id of a segment on its way into the session
         segmentation_node.CreateDefaultDisplayNodes()
         segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
         for identifier in self._identifiers():
@@ -132,7 +131,7 @@ class Bridge:
     def _own(self, state: SegmentState) -> Any:
         """The voxels ``(K, J, I)`` behind a segment; whatever else holds its label map is replaced by our own."""
         segmentation = self.node.GetSegmentation()
-        identifier, image, array = self._shown.get(state.id, (self._adopting, None, None))
+        identifier, image, array = self._shown.get(state.id, ("", None, None))
         if segmentation.GetSegment(identifier) is None:
             identifier = segmentation.AddEmptySegment("", state.label)
             image = None
@@ -196,11 +195,8 @@ class Bridge:
         mask, codes = self._read(identifier), _codes(segment)
         coded = {} if codes is None else {"category": codes[0], "type": codes[1]}
         name, colour = segment.GetName(), _colour(segment)
-        self._adopting = identifier
-        try:
-            self.session.add_segment(name[:64] or "Segment", mask if mask.any() else None, colour=colour, **coded)
-        finally:
-            self._adopting = ""
+        state = self.session.add_segment(name[:64] or "Segment", mask if mask.any() else None, colour=colour, **coded)
+        self._shown[state.id] = identifier, None, None
 
     def _compare(self, state: SegmentState, segment: Any, effect: str) -> None:
         if segment.GetName() != state.label:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 COLOURS = {True: (0.2, 1.0, 0.2), False: (1.0, 0.2, 0.2)}  # of prompts that add and that remove
 SELECTED = (1.0, 0.9, 0.1)
+PROPOSED = (0.66, 0.33, 0.97)  # as in the bar along the slices; neither white nor black, which a scan may be
 EDGE_FROM = 0.2  # weaker edges are not drawn
 
 
@@ -37,12 +38,10 @@ class Overlays:
         self._points = {positive: self._add_points(colour) for positive, colour in COLOURS.items()}
         self._dots: list[Dot] = []
         node = self._add("vtkMRMLSegmentationNode", "EdgeFlow proposed")
-        node.GetDisplayNode().SetOpacity2DFill(0.35)
-        segment = slicer.vtkSegment()
-        segment.SetColor(1.0, 1.0, 1.0)
+        node.GetDisplayNode().SetOpacity2DFill(0.6)
+        identifier = node.GetSegmentation().AddEmptySegment("proposed", "Proposed", PROPOSED)
         self._proposal_image, array = new_image(bridge.volume_node)
-        segment.AddRepresentation(LABELMAP, self._proposal_image)
-        node.GetSegmentation().AddSegment(segment, "proposed")
+        node.GetSegmentation().GetSegment(identifier).AddRepresentation(LABELMAP, self._proposal_image)
         self._proposals = ProposalMap(array)
         self._edges: tuple[Any, Any] | None = None  # the node and what draws into it
         self._behind: dict[str, tuple[str, float]] = {}  # foregrounds that the edge map has displaced
@@ -50,8 +49,8 @@ class Overlays:
     def close(self) -> None:
         """Take everything out of the scene."""
         self.show_edges(None)
-        for node in self._nodes:
-            slicer.mrmlScene.RemoveNode(node)
+        while self._nodes:
+            self._remove(self._nodes[0])
 
     def show(
         self, current: SegmentState | None, selected: Which | None, boxes: dict[int, list[Box]] | None = None
@@ -99,6 +98,11 @@ class Overlays:
         node.GetDisplayNode().SetSaveWithScene(False)
         return node
 
+    def _remove(self, node: Any) -> None:
+        slicer.mrmlScene.RemoveNode(node.GetDisplayNode())
+        slicer.mrmlScene.RemoveNode(node)
+        self._nodes.remove(node)
+
     def _add_points(self, colour: tuple[float, float, float]) -> Any:
         node = self._add("vtkMRMLMarkupsFiducialNode", "EdgeFlow prompts")
         node.SetLocked(True)  # a click beside a marker is ours and must not drag it
@@ -108,7 +112,7 @@ class Overlays:
         display.SetPointLabelsVisibility(False)
         display.SetPropertiesLabelVisibility(False)
         display.SetGlyphType(display.Circle2D)
-        display.SetGlyphScale(1.5)
+        display.SetGlyphScale(3.0)
         return node
 
     def show_edges(self, segment: SegmentState | None) -> None:
@@ -118,8 +122,8 @@ class Overlays:
         if segment is None:
             self._restore_foregrounds()
             if self._edges is not None:
-                slicer.mrmlScene.RemoveNode(self._edges[0])
-                self._nodes.remove(self._edges[0])
+                slicer.mrmlScene.RemoveNode(self._edges[0].GetDisplayNode().GetColorNode())
+                self._remove(self._edges[0])
                 self._edges = None
             return
         if self._edges is None:
@@ -158,7 +162,7 @@ class Overlays:
             table.SetColor(level, str(level), 0.0, level / 255, 1.0, 1.0)
         table.SetHideFromEditors(True)
         table.SetSaveWithScene(False)
-        self._nodes.append(slicer.mrmlScene.AddNode(table))
+        slicer.mrmlScene.AddNode(table)
         display = node.GetDisplayNode()
         display.SetAndObserveColorNodeID(table.GetID())
         display.SetAutoWindowLevel(False)

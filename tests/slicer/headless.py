@@ -23,6 +23,7 @@ MANAGERS = (
     "vtkMRMLSegmentationsDisplayableManager2D",
     "vtkMRMLMarkupsDisplayableManager",
     "vtkMRMLCrosshairDisplayableManager",
+    "vtkMRMLScalarBarDisplayableManager",  # window and level by dragging
 )
 # Name in slicer.modules -> class of the module's logic.
 LOGICS = {

@@ -38,7 +38,7 @@ class Reader:
         volume: Any,
         make_view: Callable[..., headless.SliceView],
         *,
-        names: tuple[str, ...] = ("Red", "Green", "Yellow"),
+        names: tuple[str, ...] = ("Red",),
         predictor: Predictor | None = None,
         segmentation: Any = None,
         window: str = "-100,100",
