@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
-import signal
+import shutil
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgeflow_med.errors import EdgeFlowError, WriteError
-from edgeflow_med.io import WRITABLE, check_writable, read_segmentation, read_volume, save
-from edgeflow_med.io.atomic import write_verified
+from edgeflow_med.io import WRITABLE, atomic, check_writable, save
+from edgeflow_med.io.atomic import Part, write_together, write_verified
 from edgeflow_med.volume import Volume
+from tests.io.here import read_segmentation, read_volume
 from tests.phantoms import Phantom, ellipsoid, one_segment, write_series
 
 PHANTOM = Phantom()
@@ -70,19 +73,155 @@ def test_an_unwritable_place_is_refused_before_and_while_writing(volume: Volume)
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "lesion.nii"
-    path.write_bytes(b"old")
+FORMATS = ("lesion.dcm", "lesion_dseg.nii.gz", "lesion_dseg.nii", "lesion.seg.nrrd")
 
-    def write(temporary: Path) -> None:
-        temporary.touch()
-        Path("/dev/full").write_bytes(b"new")
 
-    with pytest.raises(WriteError, match="No space left on device; nothing was changed"):
-        write_verified(path, write, lambda _: None)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
+@pytest.fixture
+def saved(request: pytest.FixtureRequest, volume: Volume, tmp_path: Path) -> Path:
+    """A folder with a result saved before."""
+    folder = tmp_path / "folder"
+    save(one_segment(volume, ellipsoid(PHANTOM)), folder / request.param, bids=True)
+    return folder
+
+
+def save_another(volume: Volume, path: Path) -> None:
+    save(one_segment(volume, np.roll(ellipsoid(PHANTOM), 3, axis=2), "Another"), path, bids=True)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+@pytest.mark.parametrize(("saved", "name"), [(name, name) for name in FORMATS], indirect=["saved"])
+def test_a_full_disk_leaves_the_old_files(saved: Path, name: str, volume: Volume) -> None:
+    import resource
+
+    before, (_, hard) = contents(saved), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
+    try:
+        with pytest.raises(WriteError, match=r"Cannot write .*: File too large; nothing was changed"):
+            save_another(volume, saved / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert contents(saved) == before
+
+
+@pytest.mark.parametrize(("saved", "name"), [(name, name) for name in FORMATS], indirect=["saved"])
+def test_a_disk_with_no_room_left_leaves_the_old_files(saved: Path, name: str, volume: Volume) -> None:
+    """A real disk of 128 kB; needs the right to mount one."""
+    disk = saved.parent / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", disk]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("may not mount a disk here; root on Linux may")
+    try:
+        for path in saved.iterdir():
+            shutil.copy(path, disk)
+        before = contents(disk)
+        with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+            while filler.write(bytes(1024)):
+                pass
+        with pytest.raises(WriteError, match=r"Cannot write .*: No space left on device; nothing was changed"):
+            save_another(volume, disk / name)
+        (disk / "filler").unlink()
+        assert contents(disk) == before
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.parametrize(("saved", "name"), [(name, name) for name in FORMATS], indirect=["saved"])
+def test_a_folder_that_nobody_may_write_to_keeps_its_files(saved: Path, name: str, volume: Volume) -> None:
+    if sys.platform == "win32":
+        pytest.skip("folders have other rights on Windows")
+    before = contents(saved)
+    outer = saved.parent
+    outer.chmod(0o755)
+    saved.chmod(0o555)
+    with as_somebody_else(outer):
+        for act in (check_writable, lambda path: save_another(volume, path)):
+            with pytest.raises(WriteError, match=r"Cannot write .*: Permission denied"):
+                act(saved / name)
+    saved.chmod(0o755)
+    assert contents(saved) == before
+
+
+@contextlib.contextmanager
+def as_somebody_else(folder: Path) -> Iterator[None]:
+    """Root may write anywhere, so it becomes somebody who may not; the way to ``folder`` is opened."""
+    if os.geteuid() != 0:
+        yield
+        return
+    closed = [parent for parent in folder.parents if not parent.stat().st_mode & 0o001]
+    modes = [parent.stat().st_mode for parent in closed]
+    for parent, mode in zip(closed, modes, strict=True):
+        parent.chmod(mode | 0o011)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        for parent, mode in zip(closed, modes, strict=True):
+            parent.chmod(mode)
+
+
+@pytest.mark.parametrize(("saved", "name"), [(name, name) for name in FORMATS], indirect=["saved"])
+def test_a_disk_that_is_unplugged_keeps_its_files(saved: Path, name: str, volume: Volume, monkeypatch) -> None:
+    """The folder goes away between writing and reading back."""
+    before, plain = contents(saved), atomic._flush
+
+    def unplug(path: Path) -> None:
+        plain(path)
+        if saved.exists():
+            saved.rename(saved.with_name("elsewhere"))
+
+    monkeypatch.setattr(atomic, "_flush", unplug)
+    with pytest.raises(WriteError):
+        save_another(volume, saved / name)
+    now = contents(saved.with_name("elsewhere"))
+    assert {name: content for name, content in now.items() if not name.startswith(".")} == before
+
+
+def test_files_that_belong_together_are_all_old_or_all_new(tmp_path: Path) -> None:
+    names = ("a", "b", "c")
+    for name in names:
+        (tmp_path / name).write_bytes(b"old")
+
+    def refuse(_: Path) -> None:
+        raise WriteError("differs")
+
+    def parts(last: Callable[[Path], None]) -> list[Part]:
+        checks = (lambda _: None, lambda _: None, last)
+        return [
+            Part(tmp_path / name, lambda temporary: temporary.write_bytes(b"new"), check)
+            for name, check in zip(names, checks, strict=True)
+        ]
+
+    with pytest.raises(WriteError, match="differs"):
+        write_together(parts(refuse))
+    assert contents(tmp_path) == dict.fromkeys(names, b"old")
+    write_together(parts(lambda _: None))
+    assert contents(tmp_path) == dict.fromkeys(names, b"new")
+
+
+def test_what_a_killed_process_left_behind_is_removed_a_day_later(tmp_path: Path) -> None:
+    fresh, stale = tmp_path / ".12345678.a[1]", tmp_path / ".abcdef01.a[1]"
+    other = tmp_path / ".abcdef01.b"
+    for path in (fresh, stale, other):
+        path.touch()
+    for path in (stale, other):
+        os.utime(path, (0, 0))
+    write_verified(tmp_path / "a[1]", lambda temporary: temporary.write_bytes(b"new"), lambda _: None)
+    assert sorted(contents(tmp_path)) == sorted([fresh.name, other.name, "a[1]"])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks the processes that it kills")
+def test_no_result_is_lost_when_a_saving_process_is_killed(tmp_path: Path) -> None:
+    """Ten random moments; `make accept-save` tries two hundred. In a process of its own, which has no threads."""
+    command = [sys.executable, "-m", "benchmarks.seg.accept_save", "--trials", "10", "--output", tmp_path / "out.json"]
+    subprocess.run(command, check=True, timeout=300, cwd=Path(__file__).parents[2])
+    total = json.loads((tmp_path / "out.json").read_text("utf-8"))["total"]
+    assert (total["trials"], total["lost"]) == (10, 0)
 
 
 @pytest.mark.parametrize(
@@ -99,30 +238,6 @@ def test_whatever_fails_nothing_is_left_and_the_old_file_stays(error: BaseExcept
         write_verified(path, lambda temporary: temporary.write_bytes(b"new"), verify)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="kills by a signal")
-def test_a_killed_process_never_leaves_a_broken_file(tmp_path: Path) -> None:
-    """The file is replaced over and over in a child that is killed at odd moments; each time it is whole."""
-    path, sizes = tmp_path / "lesion.bin", (100_000, 200_000)
-    path.write_bytes(bytes(sizes[0]))
-    program = (
-        "import sys; from pathlib import Path; from edgeflow_med.io.atomic import write_verified\n"
-        "while True:\n"
-        f"    for size in {sizes}:\n"
-        "        content = bytes([size % 251]) * size\n"
-        "        write_verified(Path(sys.argv[1]), lambda p: p.write_bytes(content), lambda p: None)\n"
-        "        print(size, flush=True)\n"
-    )
-    for delay in np.linspace(0.0, 0.02, 5):
-        with subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE) as child:
-            assert child.stdout is not None
-            child.stdout.readline()
-            time.sleep(delay)
-            child.send_signal(signal.SIGKILL)
-        content = path.read_bytes()
-        assert len(content) in sizes
-        assert content == content[:1] * len(content)
 
 
 def test_importing_the_readers_costs_no_library() -> None:
