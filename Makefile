@@ -60,6 +60,13 @@ accept-save: venv ## kill a saving process 200 times, and see that nothing is lo
 bench-seg: venv ## time and memory of writing a large DICOM-SEG, beside highdicom alone
 	$(RUN) -m benchmarks.seg.speed
 
+.PHONY: accept-session bench-session
+accept-session: venv ## kill a session at 200 random moments, fill its disk, take its folder away; about 3 minutes
+	$(RUN) -m benchmarks.accept_session
+
+bench-session: venv ## memory and milliseconds of 1,000 steps of a session on 512 x 512 x 600; about 3 minutes
+	$(RUN) -m benchmarks.session
+
 check: venv ## style, types and import contracts alone
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check

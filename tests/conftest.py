@@ -12,7 +12,7 @@ settings.load_profile("edgeflow")
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Journals of sessions that name no case go to a folder of the test run, not to the user's."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("state")

@@ -49,9 +49,8 @@ def scan(seed: int = 0) -> Volume:
     """An anisotropic MR volume of smooth blobs."""
     noise = np.random.default_rng(seed).normal(size=SHAPE)
     smooth = ndimage.gaussian_filter(noise, 1.2)
-    return Volume(
-        (1000 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.int16), np.diag([2.5, 1.0, 0.8, 1.0]), "MR"
-    )
+    affine = np.array([[0, 0, 0.8, -4], [0, 1.0, 0, -5], [2.5, 0, 0, 7], [0, 0, 0, 1]])
+    return Volume((1000 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.int16), affine, "MR")
 
 
 @dataclass(frozen=True)

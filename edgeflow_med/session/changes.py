@@ -57,13 +57,12 @@ class Patch:
         sides.insert(self.axis, slice(self.index, self.index + 1))
         return sides[0], sides[1], sides[2]
 
-    def apply(self, layer: NDArray[np.generic]) -> None:
-        """Flip the voxels in place; ``layer`` is ``(K, J, I)``, bool for a mask and uint8 for what is fixed."""
+    def flips(self) -> NDArray[np.uint8]:
+        """The exclusive or, of the shape of the box."""
         raw = np.frombuffer(zlib.decompress(self.data), np.uint8)
         if self.layer is Layer.MASK:
-            raw = np.unpackbits(raw, count=self.size[0] * self.size[1]).view(np.bool_)
-        target = layer[self.box]
-        np.bitwise_xor(target, raw.reshape(target.shape), out=target)
+            raw = np.unpackbits(raw, count=self.size[0] * self.size[1])
+        return raw.reshape([side.stop - side.start for side in self.box])
 
 
 def make_patch(
@@ -106,10 +105,8 @@ class PackedPrediction:
     @classmethod
     def of(cls, prediction: Prediction) -> PackedPrediction:
         """Pack a prediction."""
-        levels = np.round(np.clip(np.nan_to_num(prediction.probability), 0, 1) * 255).astype(np.uint8)
-        inside = prediction.mask
-        levels = np.where(inside, np.maximum(levels, 128), np.minimum(levels, 127))
-        edge = np.round(np.clip(np.nan_to_num(prediction.edge), 0, 1) * 255).astype(np.uint8)
+        levels, edge = _to_bytes(prediction.probability), _to_bytes(prediction.edge)
+        levels = np.where(prediction.mask, np.maximum(levels, 128), np.minimum(levels, 127))
         rows, columns = bounding_box(levels | edge) or (slice(0, 0), slice(0, 0))
         both = np.stack([levels[rows, columns], edge[rows, columns]])
         height, width = levels.shape
@@ -128,6 +125,11 @@ class PackedPrediction:
         levels = np.frombuffer(zlib.decompress(self.data), np.uint8).reshape(2, *self.size)
         both[:, rows, columns] = levels / np.float32(255)
         return Prediction(both[0], both[1], self.quality)
+
+
+def _to_bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Values in [0, 1] -> 0 to 255; what is not a number becomes 0."""
+    return (np.fmin(np.fmax(values, 0), 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Draft:
         others = tuple(
             Neighbour(
                 plane_of(state.mask(other), key),
-                plane_of(state.fixed(other), key),
+                state.fixed(other).at(key),
                 state.infos[other].locked,
                 self.anchored(other, key) if propagating and policy is Overlap.OVERWRITE else None,
             )
@@ -50,7 +50,7 @@ class Draft:
         )
         return Ground(
             plane_of(state.mask(segment), key),
-            plane_of(state.fixed(segment), key),
+            state.fixed(segment).at(key),
             policy,
             state.infos[segment].locked,
             self._editable(key),
@@ -92,7 +92,7 @@ class Draft:
                 info = self.info(segment)
                 self.set_info(segment, replace(info, origins=info.origins | {origin}))
             self._reopen(segment, key, before ^ mask)
-        patch = make_patch(segment, Layer.FIXED, key, plane_of(self.state.fixed(segment), key), fixed)
+        patch = make_patch(segment, Layer.FIXED, key, self.state.fixed(segment).at(key), fixed)
         if patch is not None:
             self._patches.append(patch)
 
@@ -107,7 +107,7 @@ class Draft:
     def empty(self, segment: int, key: SliceKey, where: Pixels | None = None) -> None:
         """Take all voxels and all that is fixed from a slice, or only where told."""
         keep = False if where is None else ~where
-        mask, fixed = plane_of(self.state.mask(segment), key), plane_of(self.state.fixed(segment), key)
+        mask, fixed = plane_of(self.state.mask(segment), key), self.state.fixed(segment).at(key)
         self._change(segment, key, mask & keep, np.where(keep, fixed, np.uint8(Fixed.FREE)), None)
 
     def info(self, segment: int) -> SegmentInfo:

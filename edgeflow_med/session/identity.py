@@ -15,11 +15,14 @@ from edgeflow_med.volume import Volume
 
 
 def voxel_digest(volume: Volume) -> str:
-    """SHA-256 of the shape, the affine to a micrometre and all voxels as float32, so the same for any data type."""
+    """SHA-256 of the shape, the affine to a micrometre and all voxels, the same whatever their data type."""
     digest = hashlib.sha256(repr(volume.shape).encode())
     digest.update((np.round(volume.affine, 3) + 0.0).astype("<f8").tobytes())  # + 0.0: there is only one zero
     for plane in volume.array:
-        digest.update(np.ascontiguousarray(plane, dtype="<f4").tobytes())
+        with np.errstate(invalid="ignore"):
+            short = plane.astype("<i2")  # what scanners give; anything else is hashed as float32
+        same = plane.dtype in (np.int16, np.uint8, np.int8) or np.array_equal(short, plane)
+        digest.update((short if same else plane.astype("<f4")).tobytes())
     return digest.hexdigest()
 
 
@@ -62,19 +65,30 @@ def find_volume(known: dict[str, Any], case_dir: Path) -> Volume:
         ReadError: The journal does not know where it was, or it is not there any more.
         GeometryError: Another volume is there now.
     """
-    from edgeflow_med.io import list_series, read_volume
-
+    hint = "give it with volume=, or on the command line with --volume"
     if known["path"] is None:
-        raise ReadError(f"The case {case_dir} does not know where its volume is; give it with volume=.")
+        raise ReadError(f"The case {case_dir} does not know where its volume is; {hint}.")
     path = (case_dir / known["path"]).resolve()
     if not path.exists():
-        raise ReadError(f"The volume of the case {case_dir} is no longer at {path}; give it with volume=.")
+        raise ReadError(f"The volume of the case {case_dir} is no longer at {path}; {hint}.")
+    return find_volume_at(known, path)
+
+
+def find_volume_at(known: dict[str, Any], path: Path) -> Volume:
+    """Read the volume of a journal from a place that it was moved to, in the way it was read before.
+
+    Raises:
+        ReadError: There is nothing to read.
+        GeometryError: Another volume is there.
+    """
+    from edgeflow_med.io import list_series, read_volume
+
     names: list[str | None] = [None]
     if known["series_sha256"] is not None and path.is_dir():  # a series may hold several stacks: UID, UID#2, ...
         listed = [entry.name for entry in list_series(path) if not entry.error]
         names = [name for name in listed if _hash(name.partition("#")[0]) == known["series_sha256"]] or [None]
     for name in names:
-        volume = read_volume(path, series=name, **known["read"])
+        volume = read_volume(path, series=name, **known.get("read", {}))
         if name == names[-1] or voxel_digest(volume) == known["digest"]:
             break
     check_volume(known, volume)

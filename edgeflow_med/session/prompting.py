@@ -308,7 +308,7 @@ class PromptActions(SegmentActions):
     ) -> NDArray[np.bool_]:
         """Voxels that only a deleted prompt fixed."""
         act = self._act(gone, key)
-        fixed = plane_of(self._ledger.state.fixed(state.id), key)
+        fixed = self._ledger.state.fixed(state.id).at(key)
         if act is None:
             return np.zeros(fixed.shape, np.bool_)
         released = (act.inside & (fixed == Fixed.PROMPTED_IN)) | (act.outside & (fixed == Fixed.PROMPTED_OUT))

@@ -165,9 +165,9 @@ class SegmentActions(Core):
 
     def _empty(self, draft: Draft, state: SegmentState, *, editable_only: bool) -> None:
         ledger = self._ledger
-        filled = state.mask.any((1, 2)) | ledger.state.fixed(state.id).any((1, 2))
-        for index in np.flatnonzero(filled):
-            key = (0, int(index))
+        filled = {*np.flatnonzero(state.mask.any((1, 2))).tolist(), *ledger.state.fixed(state.id).slices()}
+        for index in sorted(filled):
+            key = (0, index)
             draft.empty(state.id, key, draft.ground(state.id, key).editable if editable_only else None)
         if not (editable_only and (self.editable_region is not None or self.editable_range is not None)):
             for key in state.slices:

@@ -14,6 +14,7 @@ from edgeflow_med.predictors.base import Prediction
 from edgeflow_med.prompts import Prompt
 from edgeflow_med.segmentation import LESION, MORPHOLOGICALLY_ABNORMAL, PALETTE, AlgorithmType, Code
 from edgeflow_med.session.changes import Layer, PackedMask, PackedPrediction, SliceKey, Step
+from edgeflow_med.session.layers import SparseLayer, empty_mask
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -136,8 +137,8 @@ class State:
         self.infos: dict[int, SegmentInfo] = {}
         self.slices: dict[int, dict[SliceKey, SliceState]] = {}
         self.options: dict[str, object] = {}
-        # Fresh zeros cost no memory until they are written to, so an empty layer of a large volume is free.
-        self._layers: dict[tuple[int, Layer], NDArray[np.generic]] = {}
+        self._masks: dict[int, NDArray[np.bool_]] = {}
+        self._fixed: dict[int, SparseLayer] = {}
         self._region: tuple[PackedMask, NDArray[np.bool_]] | None = None
 
     @property
@@ -147,11 +148,11 @@ class State:
 
     def mask(self, segment: int) -> NDArray[np.bool_]:
         """``(K, J, I)`` bool; not to be written to."""
-        return self._layers[segment, Layer.MASK]  # type: ignore[return-value]
+        return self._masks[segment]
 
-    def fixed(self, segment: int) -> NDArray[np.uint8]:
-        """``(K, J, I)`` of :class:`Fixed`; not to be written to."""
-        return self._layers[segment, Layer.FIXED]  # type: ignore[return-value]
+    def fixed(self, segment: int) -> SparseLayer:
+        """What the reader fixed, as codes of :class:`Fixed`; not to be written to."""
+        return self._fixed[segment]
 
     def slice_state(self, segment: int, key: SliceKey) -> SliceState | None:
         """What is known of a slice; None if nothing."""
@@ -174,7 +175,10 @@ class State:
             if assign.key[0] == "info" and assign.after is not None and assign.key[1] not in self.infos:
                 self._create(int(assign.key[1]))
         for patch in step.patches:
-            patch.apply(self._layers[patch.segment, patch.layer])
+            if patch.layer is Layer.MASK:
+                self._masks[patch.segment][patch.box] ^= patch.flips().view(np.bool_)
+            else:
+                self._fixed[patch.segment].flip(patch.box, patch.flips())
         for assign in step.assigns:
             match assign.key:
                 case ("info", int(segment)):
@@ -184,12 +188,12 @@ class State:
                 case ("option", str(name)):
                     self.options[name] = assign.after
         for segment in [known for known in self.slices if known not in self.infos]:
-            del self.slices[segment], self._layers[segment, Layer.MASK], self._layers[segment, Layer.FIXED]
+            del self.slices[segment], self._masks[segment], self._fixed[segment]
 
     def _create(self, segment: int) -> None:
         self.slices[segment] = {}
-        self._layers[segment, Layer.MASK] = np.zeros(self.shape, np.bool_)
-        self._layers[segment, Layer.FIXED] = np.zeros(self.shape, np.uint8)
+        self._masks[segment] = empty_mask(self.shape)
+        self._fixed[segment] = SparseLayer(self.shape)
 
     def _set_info(self, segment: int, value: object) -> None:
         if isinstance(value, SegmentInfo):

@@ -28,7 +28,9 @@ def session(**options: object) -> Session:
 def copies(session: Session) -> tuple[Voxels, Voxels]:
     """Mask and what is fixed, by segment."""
     state = session._ledger.state
-    return {n: state.mask(n).copy() for n in state.ids}, {n: state.fixed(n).copy() for n in state.ids}
+    return {n: state.mask(n).copy() for n in state.ids}, {
+        n: np.frombuffer(state.fixed(n).tobytes(), np.uint8).reshape(SHAPE) for n in state.ids
+    }
 
 
 def started(session: Session) -> Session:
