@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,10 @@ class OnnxPredictor(ZoomPredictor):
         try:
             import onnxruntime
 
-            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))  # as torch does; 0: all cores
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting must not cost a core
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
             facts = _facts(session)
         except ImportError:
             raise ModelError("ONNX Runtime is not installed; give `pip install edgeflow-med[onnx]`.") from None
