@@ -58,14 +58,9 @@ def normalised_sources(volume: Volume) -> Sources:
     """Fill, unify and mend the headers of a volume's source images.
 
     Raises:
-        WriteError: There are none, or they lack a UID that a reference to them needs.
+        WriteError: There are none, or their UIDs do not allow references to them.
     """
-    headers = {k: header for k, header in enumerate(volume.headers) if header.get("SOPInstanceUID")}
-    if not headers:
-        raise WriteError("The source images have no SOPInstanceUID, so a DICOM-SEG cannot refer to them; give .nii.gz.")
-    missing = [keyword for header in headers.values() for keyword in _UID_REQUIRED if not header.get(keyword)]
-    if missing:
-        raise WriteError(f"The source images have no {missing[0]}, so a DICOM-SEG cannot refer to them; give .nii.gz.")
+    headers = _referable(volume)
     orientation = _orientation(volume)
     shared = Dataset()
     shared.ImageOrientationPatient = [_decimal(value) for value in orientation]
@@ -89,6 +84,22 @@ def normalised_sources(volume: Volume) -> Sources:
         setattr(shared, keyword, "")
     images = {k: _stand_in(header, k, shared) for k, header in headers.items()}
     return Sources(images, headers, tuple(warnings))
+
+
+def _referable(volume: Volume) -> dict[int, Dataset]:
+    """The headers that can be referred to, by slice."""
+    headers = {k: header for k, header in enumerate(volume.headers) if header.get("SOPInstanceUID")}
+    if not headers:
+        raise WriteError("The source images have no SOPInstanceUID, so a DICOM-SEG cannot refer to them; give .nii.gz.")
+    missing = [keyword for header in headers.values() for keyword in _UID_REQUIRED if not header.get(keyword)]
+    if missing:
+        raise WriteError(f"The source images have no {missing[0]}, so a DICOM-SEG cannot refer to them; give .nii.gz.")
+    frames = {(header.SOPInstanceUID, header.get("ReferencedFrameNumber")) for header in headers.values()}
+    if len(frames) < len(headers):
+        raise WriteError(
+            "Several source images have one SOPInstanceUID, so a DICOM-SEG cannot refer to one of them; give .nii.gz."
+        )
+    return headers
 
 
 def refer_to_real_instances(dataset: Dataset, headers: Mapping[int, Dataset]) -> None:

@@ -300,6 +300,13 @@ def test_a_source_without_identity_is_refused(keyword: str, tmp_path: Path) -> N
     assert not (tmp_path / "lesion.dcm").exists()
 
 
+def test_sources_with_one_uid_for_all_are_refused(tmp_path: Path) -> None:
+    write_series(tmp_path / "in", PHANTOM, lambda dataset, _: setattr(dataset, "SOPInstanceUID", "1.2.3"))
+    volume = read_volume(tmp_path / "in")
+    with pytest.raises(WriteError, match="Several source images have one SOPInstanceUID"):
+        save(one_segment(volume, ellipsoid(PHANTOM)), tmp_path / "lesion.dcm")
+
+
 def test_what_highdicom_refuses_after_all_is_a_write_error(tmp_path: Path) -> None:
     write_series(tmp_path / "in", PHANTOM, lambda dataset, _: setattr(dataset, "SOPClassUID", "1.2.3.4"))
     volume = read_volume(tmp_path / "in")
