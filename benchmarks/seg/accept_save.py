@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import json
 import os
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,8 @@ class Tally:
     """What the trials came to.
 
     Attributes:
-        trials: How many processes were killed or had just finished.
-        killed: How many of them were in the middle of saving.
+        trials: How many processes were to be killed.
+        killed: How many of them were in the middle of saving; the others had just finished.
         new: How often the new result was there, else the old one.
         lost: Files that held neither the old nor the new result.
         leftovers: Temporary files that the killed left behind.
@@ -68,8 +69,8 @@ class Tally:
     leftovers: int = 0
 
 
-def kill_saves(count: int, folder: Path, jobs: Sequence[str] = tuple(JOBS), seed: int = 0) -> dict[str, Tally]:
-    """Kill ``count`` saves, the jobs taking turns; a tally for each."""
+def kill_saves(count: int, folder: Path, seed: int = 0) -> dict[str, Tally]:
+    """Kill saves, the jobs taking turns, until ``count`` of them were killed in the middle; a tally for each job."""
     for library in _LIBRARIES:
         importlib.import_module(library)
     volume, mask = phantom_volume(OBLIQUE), ellipsoid(OBLIQUE)
@@ -77,26 +78,37 @@ def kill_saves(count: int, folder: Path, jobs: Sequence[str] = tuple(JOBS), seed
     seg = folder / "measured.dcm"
     _in_fork(lambda: save(old, seg))
     random = np.random.default_rng(seed)
-    tallies = {job: Tally() for job in jobs}
-    seconds = {}
-    for job in jobs:
-        began = time.perf_counter()
-        _in_fork(lambda job=job: _write(job, folder, old, seg))
-        seconds[job] = time.perf_counter() - began
-    for trial in range(count):
-        job = jobs[trial % len(jobs)]
-        _in_fork(lambda job=job: _write(job, folder, old, seg))
-        killed = _killed_after(random.uniform(0, seconds[job]), lambda job=job: _write(job, folder, new, seg))
-        tally = tallies[job]
-        tally.trials += 1
-        tally.killed += killed
-        state = _in_fork(lambda job=job: _state(job, folder, old, new))
-        tally.new += state == _NEW
-        tally.lost += state not in (_OLD, _NEW)
-        for left in folder.glob(".????????.*"):
-            tally.leftovers += 1
-            left.unlink()
-    return tallies
+    tallies = {job: Tally() for job in JOBS}
+    for job in itertools.cycle(JOBS):
+        _try(job, tallies[job], folder, (old, new), seg, random)
+        if sum(tally.killed for tally in tallies.values()) == count:
+            return tallies
+    raise AssertionError  # a cycle has no end
+
+
+def _try(
+    job: str,
+    tally: Tally,
+    folder: Path,
+    results: tuple[Segmentation, Segmentation],
+    seg: Path,
+    random: np.random.Generator,
+) -> None:
+    """Save the old result, which tells how long that takes, kill a save of the new one, and see what is there."""
+    old, new = results
+    began = time.perf_counter()
+    if _in_fork(lambda: _write(job, folder, old, seg)):
+        raise RuntimeError(f"{job} could not be saved at all")
+    seconds = time.perf_counter() - began
+    killed = _killed_after(random.uniform(0, seconds), lambda: _write(job, folder, new, seg))
+    state = _in_fork(lambda: _state(job, folder, old, new))
+    tally.trials += 1
+    tally.killed += killed
+    tally.new += state == _NEW
+    tally.lost += state not in (_OLD, _NEW)
+    for left in folder.glob(".????????.*"):
+        tally.leftovers += 1
+        left.unlink()
 
 
 def _write(job: str, folder: Path, segmentation: Segmentation, seg: Path) -> None:
@@ -166,11 +178,11 @@ def _killed_after(seconds: float, work: Callable[[], None]) -> bool:
 def main() -> int:
     """Kill and write the result; exit status 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--output", type=Path, default=RESULTS / "accept_save.json")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        tallies = kill_saves(given.trials, Path(folder))
+        tallies = kill_saves(given.kills, Path(folder))
     total = {
         name: sum(getattr(tally, name) for tally in tallies.values()) for name in ("trials", "killed", "new", "lost")
     }

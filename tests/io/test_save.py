@@ -218,10 +218,10 @@ def test_what_a_killed_process_left_behind_is_removed_a_day_later(tmp_path: Path
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks the processes that it kills")
 def test_no_result_is_lost_when_a_saving_process_is_killed(tmp_path: Path) -> None:
     """Ten random moments; `make accept-save` tries two hundred. In a process of its own, which has no threads."""
-    command = [sys.executable, "-m", "benchmarks.seg.accept_save", "--trials", "10", "--output", tmp_path / "out.json"]
+    command = [sys.executable, "-m", "benchmarks.seg.accept_save", "--kills", "10", "--output", tmp_path / "out.json"]
     subprocess.run(command, check=True, timeout=300, cwd=Path(__file__).parents[2])
     total = json.loads((tmp_path / "out.json").read_text("utf-8"))["total"]
-    assert (total["trials"], total["lost"]) == (10, 0)
+    assert (total["killed"], total["lost"]) == (10, 0)
 
 
 @pytest.mark.parametrize(
