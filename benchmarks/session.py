@@ -120,6 +120,7 @@ def main() -> None:
         packed = [getattr(assign.after, "packed", None) for step in steps for assign in step.assigns]
         found["steps"] = len(session.history)
         found["memory_mb"] = {
+            "masks_if_full": round(SEGMENTS * np.prod(SHAPE) / 1e6, 1),
             "process_grew_by": round(after - before, 1),
             "packed_differences": round(sum(len(patch.data) for step in steps for patch in step.patches) / 1e6, 2),
             "packed_answers": round(sum(len(answer.data) for answer in packed if answer is not None) / 1e6, 2),

@@ -18,8 +18,9 @@ def empty_mask(shape: tuple[int, int, int]) -> NDArray[np.bool_]:
 
     numpy's own zeros ask Linux for pages of 2 MB: a stroke on a sagittal slice would take the whole volume's.
     """
-    count = shape[0] * shape[1] * shape[2]
-    return np.frombuffer(mmap.mmap(-1, count), np.bool_).reshape(shape)
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}  # not on Windows
+    pages = mmap.mmap(-1, shape[0] * shape[1] * shape[2], **private)
+    return np.frombuffer(pages, np.bool_).reshape(shape)
 
 
 class SparseLayer:
