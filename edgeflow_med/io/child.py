@@ -30,7 +30,7 @@ from edgeflow_med.volume import Volume
 
 # What the child may take: memory in bytes and seconds, each growing with the size of the input and, for segments, with
 # that of the grid that they lie on.
-BASE_MEMORY, MEMORY_FACTOR, MEMORY_PER_VOXEL = 2 * 2**30, 20, 12
+BASE_MEMORY, MEMORY_FACTOR, MEMORY_PER_VOXEL = 2 * 2**30, 20, 64
 BASE_SECONDS, SECONDS_PER_BYTE, SECONDS_PER_VOXEL = 20.0, 1e-6, 1e-7
 _PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from edgeflow_med.io.child import serve; serve()"
 
@@ -195,7 +195,7 @@ def answer_to(request: dict[str, Any]) -> Answer:
     try:
         return _VERBS[request["verb"]]([Path(path) for path in request["paths"]], request)
     except EdgeFlowError as error:
-        return Answer({"error": type(error).__name__, "message": str(error)})
+        return Answer({"error": type(error).__name__, "message": " ".join(str(error).split())})
     except MemoryError:
         limit = f"{request['memory'] / 2**30:.1f} GB"
         message = (

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgeflow_med.errors import ReadError
 from edgeflow_med.io.detached import data_file
 from edgeflow_med.io.limits import check_claim
+from edgeflow_med.io.wording import MOST
 from edgeflow_med.volume import Volume
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ def read_itk_array(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]
         _check_claim(reader, voxels)
         image = reader.Execute()
     except (RuntimeError, OverflowError) as error:
-        raise ReadError(f"Cannot read {path.name}: {' '.join(str(error).split())[-160:]}") from None
+        reason = " ".join(str(error).strip().splitlines()[-1:]).rpartition("ERROR: ")[
+            2
+        ]  # before it stand places in code
+        raise ReadError(f"Cannot read {path.name}: {reason[-MOST:]}") from None
     if image.GetDimension() != 3:
         raise ReadError(f"{path.name} has {image.GetDimension()} dimensions, not three; give one scan.")
     affine = np.eye(4)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgeflow_med.errors import EdgeFlowError, ReadError
 from edgeflow_med.io.info import SeriesInfo
+from edgeflow_med.io.wording import one_line
 from edgeflow_med.segmentation import Segmentation
 from edgeflow_med.volume import Volume
 
@@ -74,7 +75,7 @@ def _named_errors(paths: Sequence[Path]) -> Iterator[None]:
     except (EdgeFlowError, MemoryError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        reason = f"{type(error).__name__}: {one_line(error)}"
         raise ReadError(f"{paths[0].name} cannot be read, it is broken ({reason}).") from error
 
 

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from edgeflow_med.errors import ReadError, WriteError
 from edgeflow_med.io.atomic import Part
 from edgeflow_med.io.limits import check_claim
+from edgeflow_med.io.wording import one_line
 from edgeflow_med.segmentation import Segmentation
 from edgeflow_med.volume import Volume
 
@@ -57,7 +59,7 @@ def read_nifti(path: Path, *, modality: str | None = None) -> Volume:
     except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
         if isinstance(error, ReadError):
             raise
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise ReadError(f"Cannot read {path.name}: truncated or not NIfTI ({reason}).") from None
     affine, notes = _affine(image)
     array = data.reshape(data.shape[:3]).transpose(2, 1, 0)
@@ -108,14 +110,24 @@ def _one_mask(segmentation: Segmentation, index: int) -> NDArray[np.uint8]:
     return segmentation.masks[index].view(np.uint8)
 
 
-def _part(path: Path, voxels: Callable[[], NDArray[np.uint8]], volume: Volume) -> Part:
+def image_part(volume: Volume, path: Path) -> Part:
+    """A volume ready to be written as an image: whole numbers as int16 where they fit, anything else as float32."""
+    array: NDArray[Any] = volume.array
+    low, high = array.min(), array.max()
+    whole = array.dtype.kind in "iu" or np.array_equal(array, np.round(array))
+    kind = np.int16 if whole and low >= -32768 and high <= 32767 else np.float32
+    return _part(path, partial(array.astype, kind), volume, intent="none")
+
+
+def _part(path: Path, voxels: Callable[[], NDArray[Any]], volume: Volume, *, intent: str = "label") -> Part:
     affine = affine_to_nifti(volume.affine)
 
     def write(temporary: Path) -> None:
         import nibabel
 
-        image = nibabel.Nifti1Image(voxels().transpose(2, 1, 0), affine, dtype=np.uint8)
-        image.header.set_intent("label", name="segments")
+        array = voxels()
+        image = nibabel.Nifti1Image(array.transpose(2, 1, 0), affine, dtype=array.dtype)
+        image.header.set_intent(intent, name="segments" if intent == "label" else "")
         image.header.set_xyzt_units("mm")
         image.header["descrip"] = b"EdgeFlow-Med, not for clinical use"
         image.set_sform(affine, code=1)
@@ -164,7 +176,7 @@ def _is_sheared(affine: NDArray[np.float64]) -> bool:
     return bool(np.abs(axes.T @ axes - np.eye(3)).max() > 1e-4)
 
 
-def _verify(path: Path, labels: NDArray[np.uint8], volume: Volume) -> None:
+def _verify(path: Path, labels: NDArray[Any], volume: Volume) -> None:
     """Read back by SimpleITK, an independent implementation, and compare voxels and geometry.
 
     ITK refuses a sheared grid in NIfTI, so there it is nibabel that reads back what nibabel wrote.

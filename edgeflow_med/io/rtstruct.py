@@ -14,6 +14,7 @@ from pydicom import Dataset
 
 from edgeflow_med.errors import GeometryError, ReadError
 from edgeflow_med.io.dicom.files import Source, read_dataset
+from edgeflow_med.io.wording import one_line
 from edgeflow_med.segmentation import PALETTE, AlgorithmType, Segment, Segmentation
 from edgeflow_med.volume import Volume
 
@@ -56,7 +57,9 @@ def _indices(path: Source, contour: Dataset, volume: Volume) -> NDArray[np.float
     try:
         points = np.array(contour.get("ContourData") or [], np.float64).reshape(-1, 3)
     except ValueError as error:
-        raise ReadError(f"{path.name} holds a contour that is not made of points ({error}); it is broken.") from None
+        raise ReadError(
+            f"{path.name} holds a contour that is not made of points ({one_line(error)}); it is broken."
+        ) from None
     if len(points) < 3:
         raise ReadError(f"{path.name} holds a closed contour of {len(points)} points; it is broken.")
     return volume.index(points)
@@ -75,7 +78,7 @@ def _filled(contours: Sequence[NDArray[np.float64]], volume: Volume, label: str)
                 f"A contour of {label!r} at ({place}) mm lies on no slice of the volume ({off:.2g} of a slice off the "
                 "nearest); give the series it was drawn on."
             )
-        mask[k] ^= polygon2mask(volume.shape[1:], points[:, 1:])  # type: ignore[no-untyped-call]
+        mask[k] ^= polygon2mask(volume.shape[1:], points[:, 1:])
     return mask
 
 

@@ -187,10 +187,10 @@ def _segmentation_on_the_phantom(path: Path) -> object:
     return read_segmentation(path, PHANTOM.volume())
 
 
-_OF_MEMORY = "asks for more than .* of memory|MemoryError"
+_OF_MEMORY = "asks for more than .* of memory|took longer than"
 # Name -> what makes it, what reads it, and what is said.
 BOMBS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any], str]] = {
-    "deflated-zeros.dcm": (deflated_zeros, read_volume, _OF_MEMORY),
+    "deflated-zeros.dcm": (deflated_zeros, read_volume, "deflated-zeros.dcm unfolds to more than"),
     "gzipped-zeros.nii.gz": (gzipped_zeros, read_volume, _OF_MEMORY),
     "gzipped-zeros.nrrd": (gzipped_nrrd, read_volume, "Cannot read gzipped-zeros"),
     "zipped-zeros.zip": (zipped_zeros, read_volume, _OF_MEMORY),

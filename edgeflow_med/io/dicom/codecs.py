@@ -31,6 +31,7 @@ from pydicom.uid import (
 
 from edgeflow_med.errors import ReadError
 from edgeflow_med.io.dicom.files import Source
+from edgeflow_med.io.wording import one_line
 
 # Only these: on broken RLE, GDCM divides by zero and takes the process with it.
 _BY_ITK = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
@@ -65,13 +66,13 @@ def decode(dataset: Dataset, numbers: Sequence[int], path: Source) -> Iterator[N
     except (KeyboardInterrupt, SystemExit, MemoryError, GeneratorExit):
         raise
     except BaseException as error:  # noqa: BLE001 - a decoder written in Rust panics with a BaseException
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        reason = f"{type(error).__name__}: {one_line(error)}"
     if dataset.file_meta.TransferSyntaxUID in _BY_ITK:
         try:
             yield from decode_by_itk(dataset, numbers[done:])
             return
         except (RuntimeError, OSError, ValueError, AttributeError) as error:
-            reason += f"; {' '.join(str(error).split())[-160:]}"
+            reason += f"; {one_line(error)}"
     raise ReadError(f"{path.name}: the pixels cannot be decoded ({reason}).")
 
 

@@ -9,19 +9,23 @@ import io
 import os
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pydicom
 from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from edgeflow_med.errors import ReadError
 from edgeflow_med.io.limits import MAX_UNFOLDING
+from edgeflow_med.io.wording import one_line
 
 Source = Path | zipfile.Path
 MAX_MEMBER = 4 * 2**30  # bytes of one file in an archive
+MAX_UNFOLDED = 2**30  # bytes of one deflated DICOM file
+_PIECE = 2**20
 _ENCRYPTED = 0x1  # general purpose bit 0 of a zip entry
 _MAGIC = (
     (b"\xff\xd8\xff", "a JPEG picture"),
@@ -124,20 +128,32 @@ def read_dataset(path: Source, **options: object) -> Dataset:
 
 
 def _read(path: Source, **options: object) -> Dataset:
+    _check_unfolding(path)
     with path.open("rb") as file:
         # A member of an archive cannot be read backwards but from its beginning, so it is taken whole.
         stream = file if isinstance(path, Path) else io.BytesIO(file.read())
         return pydicom.dcmread(stream, **options)  # type: ignore[arg-type]
 
 
+def _check_unfolding(path: Source) -> None:
+    """Refuse a deflated file that is too large once unfolded, in little time and no memory; pydicom takes it whole."""
+    with path.open("rb") as file:
+        head = file.read(144)
+        meta = file.read(int.from_bytes(head[140:144], "little") & 0xFFFF) if head[128:132] == b"DICM" else b""
+        if DeflatedExplicitVRLittleEndian.encode() not in meta:
+            return
+        inflater, unfolded = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        while piece := inflater.unconsumed_tail or file.read(_PIECE):
+            unfolded += len(inflater.decompress(piece, _PIECE))
+            if unfolded > MAX_UNFOLDED:
+                raise ReadError(f"{path.name} unfolds to more than {MAX_UNFOLDED} bytes; it is made to do harm.")
+            if inflater.eof:
+                return
+
+
 def claims_to_be_dicom(path: Source) -> bool:
     """Whether a file that could not be read should be one: by its name, its preamble, or for being missing."""
     return path.suffix.lower() in (".dcm", ".dicom", ".ima") or not path.exists() or _head(path)[128:132] == b"DICM"
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, in one line of bearable length."""
-    return " ".join(str(error).split())[:160]
 
 
 def _starts_like_a_dataset(path: Source) -> bool:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from edgeflow_med.errors import GeometryError, ReadError
-from edgeflow_med.io.dicom.files import Source, claims_to_be_dicom, files_under, one_line, read_dataset
+from edgeflow_med.io.dicom.files import Source, claims_to_be_dicom, files_under, read_dataset
+from edgeflow_med.io.wording import one_line
 
 # How many files that could not be read are named one by one.
 MOST_TOLD = 5
@@ -151,7 +152,9 @@ class Frame:
         except (TypeError, ValueError) as error:
             if isinstance(error, GeometryError):
                 raise
-            raise GeometryError(f"{self.path.name}: {keyword} is not made of decimal numbers ({error}).") from None
+            raise GeometryError(
+                f"{self.path.name}: {keyword} is not made of decimal numbers ({one_line(error)})."
+            ) from None
         if numbers.size != count or not np.isfinite(numbers).all():
             raise GeometryError(f"{self.path.name}: {keyword} should be {count} numbers, but is {numbers.tolist()}.")
         return numbers

@@ -21,6 +21,7 @@ from edgeflow_med.io.dicom.frames import FUNCTIONAL_GROUPS, Frame, spread
 from edgeflow_med.io.dicom.geometry import Grid
 from edgeflow_med.io.dicom.padding import AIR_HU, Padding
 from edgeflow_med.io.limits import MAX_VOXELS
+from edgeflow_med.io.wording import one_line
 
 # What a missing slice shares with its neighbours.
 _SHARED = (
@@ -126,9 +127,7 @@ def _check_complete(dataset: Dataset, path: Source) -> None:
     except ReadError:
         raise
     except Exception as error:  # noqa: BLE001 - pydicom raises whatever broken data lead it into
-        raise ReadError(
-            f"{path.name}: the pixel data is broken or truncated ({' '.join(str(error).split())[:160]})."
-        ) from None
+        raise ReadError(f"{path.name}: the pixel data is broken or truncated ({one_line(error)}).") from None
     if found != count:
         raise ReadError(f"{path.name} is truncated: {found} of {count} frames.")
 
@@ -141,7 +140,7 @@ def _rescaled(values: NDArray[Any], header: Dataset, path: Source) -> tuple[NDAr
         slope = float(header.get("RescaleSlope", 1.0) if header.get("RescaleSlope", 1.0) is not None else 1.0)
         intercept = float(header.get("RescaleIntercept") or 0.0)
     except (TypeError, ValueError) as error:
-        raise ReadError(f"{path.name}: the rescale slope or intercept is not a number ({error}).") from None
+        raise ReadError(f"{path.name}: the rescale slope or intercept is not a number ({one_line(error)}).") from None
     notes: set[str] = set()
     if header.get("LossyImageCompression") == "01":
         notes.add("The images were once compressed with losses; fine edges may be false.")
