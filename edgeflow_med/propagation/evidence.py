@@ -59,7 +59,7 @@ class Evidence:
         tissue: Difference of the median inside from that of the annotated slice, in its standard deviations.
         contrast: Contrast with the surroundings over that of the annotated slice; negative if it is reversed.
         quality: IoU that the network expects.
-        distance: Way from the annotated slice over the diameter of a disk as large as the mask there.
+        drift: Sum of ``1 - consent`` over the run so far: how much has been changed since the annotated slice.
     """
 
     area: int
@@ -69,7 +69,7 @@ class Evidence:
     tissue: float
     contrast: float
     quality: float
-    distance: float
+    drift: float
 
 
 def edge_agreement(prediction: Prediction) -> float:
@@ -84,7 +84,7 @@ def edge_agreement(prediction: Prediction) -> float:
     return float(ndimage.maximum_filter(prediction.edge, 3)[outline].mean())
 
 
-def weigh(answer: Prediction, carried: Prediction, before: Look, now: Look, start: Look, distance: float) -> Evidence:
+def weigh(answer: Prediction, carried: Prediction, before: Look, now: Look, start: Look, drift: float) -> Evidence:
     """Compare one step with the slice before and with the annotated slice.
 
     Args:
@@ -93,18 +93,19 @@ def weigh(answer: Prediction, carried: Prediction, before: Look, now: Look, star
         before: The look of the slice before.
         now: The look of what is to stand on the slice.
         start: The look of the annotated slice.
-        distance: Way from the annotated slice, in pixels of this plane.
+        drift: Of the step before; 0 on the annotated slice.
     """
     contrast = start.contrast if abs(start.contrast) > LEAST_CONTRAST else np.copysign(LEAST_CONTRAST, start.contrast)
+    consent = dice(answer.mask, carried.mask)
     return Evidence(
         area=now.area,
         growth=int(answer.mask.sum()) / max(before.area, 1),
-        consent=dice(answer.mask, carried.mask),
+        consent=consent,
         edge=now.edge / max(start.edge, 1e-3),
         tissue=abs(now.tissue - start.tissue) / max(start.spread, LEAST_SPREAD),
         contrast=float(now.contrast / contrast),
         quality=answer.quality,
-        distance=distance / (2 * float(np.sqrt(max(start.area, 1) / np.pi))),
+        drift=drift + 1 - consent,
     )
 
 

@@ -100,7 +100,7 @@ def walk(  # noqa: PLR0913 - what is walked, from where, and one keyword per lim
         UsageError: A start that is not known, a slice outside the volume, or a range that is not usable.
     """
     reach = Reach(directions, limit, limit_mm, thickness)
-    course = _Course(image, count, known, spacing, thickness, excluded, brakes or Brakes())
+    course = _Course(image, count, known, spacing, excluded, brakes or Brakes())
     for gap in find_gaps(count, known, starts, anchors, reach):
         yield from course.fill(gap)
 
@@ -135,7 +135,6 @@ class _Course:
     count: int
     known: Mapping[int, Prediction]
     spacing: tuple[float, float]
-    thickness: float
     excluded: Callable[[int], NDArray[np.bool_] | None] | None
     brakes: Brakes
 
@@ -154,6 +153,7 @@ class _Course:
         start = numbers.start - direction
         before, seen = self.known[start], self.image(start)
         first = last = Look.of(before, seen)
+        drift = 0.0
         for index in numbers:
             picture = self.image(index)
             carried = carry(before, seen, picture)
@@ -162,8 +162,7 @@ class _Course:
             assert isinstance(answer, Prediction)  # what drives the walk answers each request
             joined = join(carried, answer, others)
             look = Look.of(joined, picture)
-            way = abs(index - start) * self.thickness / min(self.spacing)
-            evidence = weigh(answer, carried, last, look, first, way)
+            evidence = weigh(answer, carried, last, look, first, drift)
             stop = None if gap.bridged and look.area else self.brakes.check(evidence)
             if stop is not None:
                 yield SliceStep(index, direction, None, stop, evidence=evidence)
@@ -171,7 +170,7 @@ class _Course:
             step = SliceStep(index, direction, joined, None, expected_dice(evidence), evidence)
             yield self.meet(gap, done[index], step) if index in done else step
             done[index] = step
-            before, seen, last = joined, picture, look
+            before, seen, last, drift = joined, picture, look, evidence.drift
         yield SliceStep(numbers.stop, direction, None, self.reason(gap, numbers.stop))
 
     @staticmethod

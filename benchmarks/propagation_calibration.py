@@ -1,0 +1,187 @@
+"""Find the weights of the brakes on the validation split: ``python -m benchmarks.propagation_calibration``.
+
+Objects of the training sets' validation cases are annotated on their middle slice by the robot user and propagated
+without brakes, some slices beyond their ends. Each step is then either in the structure or out of it; a logistic
+regression of that on the evidence gives ``TERMS`` and ``BIAS`` of :mod:`edgeflow_med.propagation.brakes`, and leaving
+out each patient in turn tells how well it does on others. Signs are fixed (a sharper edge never speaks against a
+structure), every data set weighs the same.
+
+Prints what goes into ``brakes.py`` and into ``docs/explanation/propagation.md``. Run it again for new weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.stats import spearmanr
+
+from benchmarks.propagation import Object, load
+from edgeflow_med import metrics
+from edgeflow_med.evaluation.datasets import read_dataset
+from edgeflow_med.evaluation.volumes import middle_slice, sample_objects
+from edgeflow_med.predictors.base import Predictor
+from edgeflow_med.propagation import Brakes, Evidence, expected_dice, propagate
+from edgeflow_med.propagation.brakes import TERMS
+from edgeflow_med.training.cases import is_validation
+
+SETS = ("SarcomaMR", "SarcomaCT", "LungNoduleCT", "Hippocampus", "GliomaMR")
+BEYOND = 4
+RELEASED = Brakes(presence=0.0, shrink=0.0, grow=np.inf, smallest=1)
+PENALTY = 0.1  # of squared weights per standard deviation: measures that say the same share the weight
+SIGNS = {name: np.sign(term.weight) for name, term in TERMS.items()}
+
+Array = NDArray[np.float64]
+
+
+def steps_of(scan: Object, predictor: Predictor) -> Iterator[dict[str, Any]]:
+    """Each step away from the middle slice, up to some slices beyond the object."""
+    middle = middle_slice(scan.truth)
+    extent = np.flatnonzero(scan.truth.any(axis=(1, 2)))
+    known = {middle: scan.annotate(predictor, middle)}
+    ends = (int(extent[0]) - BEYOND - 1, int(extent[-1]) + BEYOND + 1)
+    anchors = [n for n in ends if 0 <= n < len(scan.images)]
+    for step in propagate(
+        predictor, scan.images.__getitem__, len(scan.images), known, spacing=scan.spacing, anchors=anchors,
+        brakes=RELEASED,
+    ):  # fmt: skip
+        if step.evidence is not None:
+            truth = scan.truth[step.index]
+            mask = step.prediction.mask if step.prediction is not None else np.zeros_like(truth)
+            yield {
+                "set": scan.dataset,
+                "object": scan.name,
+                "direction": step.direction,
+                "inside": bool(truth.any()),
+                "dice": metrics.dice(mask, truth),
+                "pixels": [int((mask & truth).sum()), int(mask.sum()), int(truth.sum())],
+                **asdict(step.evidence),
+            }
+
+
+def inputs(steps: Sequence[dict[str, Any]]) -> Array:
+    """``(N, terms)`` clipped measures."""
+    return np.array([[np.clip(s[name], term.low, term.high) for name, term in TERMS.items()] for s in steps])
+
+
+def fit(measures: Array, inside: Array, weights: Array) -> Array:
+    """Coefficients of a logistic regression, the bias last."""
+    scale = measures.std(axis=0) + 1e-6
+    design = np.c_[measures / scale, np.ones(len(measures))]
+
+    def loss(coefficients: Array) -> float:
+        logits = design @ coefficients
+        likelihood = inside * logits - np.logaddexp(0.0, logits)
+        return float(-(weights * likelihood).sum() / weights.sum() + PENALTY * (coefficients[:-1] ** 2).sum())
+
+    bounds = [(0, None) if sign > 0 else (None, 0) for sign in SIGNS.values()]
+    found = minimize(loss, np.zeros(design.shape[1]), bounds=[*bounds, (None, None)]).x
+    return np.array([*(found[:-1] / scale), found[-1]])
+
+
+def probabilities(measures: Array, coefficients: Array) -> Array:
+    """Of being in the structure."""
+    return np.asarray(1 / (1 + np.exp(-(measures @ coefficients[:-1] + coefficients[-1]))))
+
+
+def left_out(steps: Sequence[dict[str, Any]], measures: Array, inside: Array, weights: Array) -> Array:
+    """Probabilities by regressions that have not seen the patient."""
+    patients = np.array([s["object"].split("/")[0] for s in steps])
+    result = np.zeros(len(steps))
+    for patient in set(patients.tolist()):
+        own = patients == patient
+        result[own] = probabilities(measures[own], fit(measures[~own], inside[~own], weights[~own]))
+    return result
+
+
+def consequences(steps: Sequence[dict[str, Any]], going_on: NDArray[np.bool_]) -> dict[str, float]:
+    """3-D Dice and ends if propagation stops where ``going_on`` is first false."""
+    runs: dict[tuple[str, str, int], list[int]] = {}
+    for number, step in enumerate(steps):
+        runs.setdefault((step["set"], step["object"], step["direction"]), []).append(number)
+    ends: list[int] = []
+    pixels: dict[tuple[str, str], Array] = {}
+    for (dataset, name, _), numbers in runs.items():
+        stop = next((place for place, n in enumerate(numbers) if not going_on[n]), len(numbers))
+        ends.append(stop - sum(steps[n]["inside"] for n in numbers))
+        total = pixels.setdefault((dataset, name), np.zeros(3))
+        for place, n in enumerate(numbers):
+            total += np.array(steps[n]["pixels"]) * ([1, 1, 1] if place < stop else [0, 0, 1])
+    errors = np.array(ends)
+    return {
+        "dice": round(float(np.mean([2 * both / max(a + b, 1) for both, a, b in pixels.values()])), 3),
+        "overrun_median": float(np.median(np.maximum(errors, 0))),
+        "overrun_mean": round(float(np.mean(np.maximum(errors, 0))), 2),
+        "underrun_median": float(np.median(np.maximum(-errors, 0))),
+        "underrun_mean": round(float(np.mean(np.maximum(-errors, 0))), 2),
+        "ends_within_1": round(float(np.mean(np.abs(errors) <= 1)), 2),
+    }
+
+
+def separation(values: Array, inside: Array) -> float:
+    """Area under the ROC curve."""
+    ranks = np.argsort(np.argsort(values)) + 1.0
+    positive = inside > 0
+    count = int(positive.sum())
+    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(inside) - count)))
+
+
+def report(steps: Sequence[dict[str, Any]]) -> None:
+    """Print everything."""
+    measures, inside = inputs(steps), np.array([float(s["inside"]) for s in steps])
+    sets = [s["set"] for s in steps]
+    weights = np.array([1 / sets.count(name) for name in sets])
+    coefficients = fit(measures, inside, weights)
+    print(f"{len(steps)} steps of {len({(s['set'], s['object']) for s in steps})} objects, {inside.mean():.0%} inside")
+    for number, name in enumerate(TERMS):
+        usual = float(np.average(measures[:, number], weights=weights * inside))
+        area = separation(measures[:, number] * SIGNS[name], inside)
+        print(f"  {name:9s} weight {coefficients[number]:+6.2f}  usual {usual:.2f}  AUC alone {area:.2f}")
+    others = left_out(steps, measures, inside, weights)
+    print(f"  bias {coefficients[-1]:+.2f}; AUC of all, patients left out: {separation(others, inside):.3f}")
+    print("no brakes", consequences(steps, np.ones(len(steps), bool)))
+    for limit in (0.3, 0.4, 0.5, 0.6, 0.7):
+        print(f"presence {limit}", consequences(steps, others >= limit))
+    print("ends known", consequences(steps, inside > 0))
+    for dataset in dict.fromkeys(sets):
+        own = [s for s in steps if s["set"] == dataset and s["inside"]]
+        fields = Evidence.__dataclass_fields__
+        expected = [expected_dice(Evidence(**{name: s[name] for name in fields})) for s in own]
+        true = [s["dice"] for s in own]
+        print(
+            f"{dataset}: expected Dice {np.mean(expected):.2f}, true {np.mean(true):.2f}, "
+            f"rank correlation {spearmanr(expected, true)[0]:.2f}, of quality alone "
+            f"{spearmanr([s['quality'] for s in own], true)[0]:.2f}"
+        )
+
+
+def main() -> None:
+    """Collect steps, unless there is a file of them, and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/train"), help="folder of training sets")
+    parser.add_argument("--model", default="edgeflow_w18", help="name of a model, or a training run's checkpoint")
+    parser.add_argument("--objects", type=int, default=4, help="objects per data set")
+    parser.add_argument("--steps", type=Path, required=True, help="JSON file of steps: read, or written as they come")
+    given = parser.parse_args()
+    steps: list[dict[str, Any]] = json.loads(given.steps.read_text("utf-8")) if given.steps.exists() else []
+    done = {(s["set"], s["object"]) for s in steps}
+    predictor = load(given.model)
+    for folder in (given.data / name for name in SETS):
+        dataset = read_dataset(folder)
+        for target in sample_objects(dataset, given.objects, seed=0, accept=is_validation):
+            if (dataset.name, target.id) not in done:
+                steps.extend(steps_of(Object.read(dataset, target), predictor))
+                given.steps.write_text(json.dumps(steps), "utf-8")
+                print(dataset.name, target.id, len(steps), flush=True)
+    report(steps)
+
+
+if __name__ == "__main__":
+    main()
