@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeflow_med.errors import UsageError, WriteError
 from edgeflow_med.io import SegEncoding, check_writable
-from edgeflow_med.io.atomic import check_folder, write_verified
+from edgeflow_med.io.atomic import check_folder, json_part, write_together, write_verified
+from edgeflow_med.io.bids import stem_of
 
 if TYPE_CHECKING:
     from edgeflow_med.cli.job import Job
@@ -56,13 +56,15 @@ def _check_options(job: Job) -> None:
         "--creator": bool(options.get("creator")),
         "--measurements": job.measurements is not None,
     }
+    for path in job.outputs:
+        if options.get("bids") and not options.get("separate") and path.name.lower().endswith((".nii", ".nii.gz")):
+            stem_of(path)
     asked_of_nifti = {"--bids": options.get("bids"), "--separate": options.get("separate")}
     for asked, suffixes in ((asked_of_dicom, (".dcm",)), (asked_of_nifti, (".nii", ".nii.gz"))):
         for option, given in asked.items():
             if given and not any(name.endswith(suffixes) for name in names):
-                raise UsageError(
-                    f"{option} is for {' and '.join(suffixes)}, and no --output is; add one, or leave it out."
-                )
+                wanted = " or ".join(suffixes)
+                raise UsageError(f"{option} is for {wanted} files, which no --output is; add one, or leave it out.")
 
 
 def check_sources(volume: Volume, job: Job) -> None:
@@ -104,16 +106,7 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
     Raises:
         WriteError: It could not be written.
     """
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-    def verify(temporary: Path) -> None:
-        if json.loads(temporary.read_text("utf-8")) != document:
-            raise WriteError(f"Cannot write {path}: it did not read back as written.")
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, "utf-8")
-
-    write_verified(path, write, verify)
+    write_together([json_part(path, document)])
 
 
 def write_picture(path: Path, session: Session, found: dict[str, Any]) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import glob
+import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,25 @@ def write_together(parts: Sequence[Part]) -> None:
         for temporary in temporaries:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def json_part(path: Path, document: Mapping[str, object]) -> Part:
+    """A JSON file, ready to be written; ``document`` holds JSON values only."""
+    return text_part(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def text_part(path: Path, text: str) -> Part:
+    """A text file in UTF-8, ready to be written; line ends stay as they are."""
+
+    def verify(temporary: Path) -> None:
+        if temporary.read_bytes().decode() != text:
+            raise WriteError(f"Cannot write {path}: it did not read back as written.")
+
+    return Part(path, lambda temporary: _write_text(temporary, text), verify)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_bytes(text.encode())
 
 
 def check_folder(path: Path) -> None:

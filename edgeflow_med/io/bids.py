@@ -18,12 +18,25 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow_med.errors import WriteError
-from edgeflow_med.io.atomic import Part
+from edgeflow_med.io.atomic import Part, text_part
 from edgeflow_med.segmentation import AlgorithmType, Segment, Segmentation
 
 _NAME = re.compile(r"(?P<stem>.*)_dseg(?P<suffix>\.nii(\.gz)?)", re.IGNORECASE)
 _PLAIN = re.compile(r"(?P<stem>.*?)(_dseg)?(?P<suffix>\.nii(\.gz)?)", re.IGNORECASE)
 _COLUMNS = ("index", "name", "color")
+
+
+def stem_of(path: Path) -> str:
+    """The name of a BIDS label map without its suffix, ``sub-01_dseg``.
+
+    Raises:
+        WriteError: It is not that of a BIDS label map.
+    """
+    name = _NAME.fullmatch(path.name)
+    if name is None:
+        stem = path.name.split(".")[0] or "segmentation"
+        raise WriteError(f"Cannot write {path}: a BIDS label map is named *_dseg.nii.gz; give {stem}_dseg.nii.gz.")
+    return f"{name['stem']}_dseg"
 
 
 def label_map_sidecars(segmentation: Segmentation, path: Path) -> list[Part]:
@@ -32,19 +45,16 @@ def label_map_sidecars(segmentation: Segmentation, path: Path) -> list[Part]:
     Raises:
         WriteError: The name is not that of a BIDS label map.
     """
-    name = _NAME.fullmatch(path.name)
-    if name is None:
-        stem = path.name.split(".")[0] or "segmentation"
-        raise WriteError(f"Cannot write {path}: a BIDS label map is named *_dseg.nii.gz; give {stem}_dseg.nii.gz.")
+    stem = stem_of(path)
     return [
-        _text_part(path.with_name(f"{name['stem']}_dseg.json"), _sidecar(segmentation, segmentation.segments)),
-        _text_part(path.with_name(f"{name['stem']}_dseg.tsv"), _table(segmentation)),
+        text_part(path.with_name(f"{stem}.json"), _sidecar(segmentation, segmentation.segments)),
+        text_part(path.with_name(f"{stem}.tsv"), _table(segmentation)),
     ]
 
 
 def mask_sidecar(segmentation: Segmentation, index: int, path: Path) -> Part:
     """The JSON sidecar that goes with ``path``, the mask of one segment alone."""
-    return _text_part(
+    return text_part(
         path.with_name(f"{path.name.split('.nii')[0]}.json"),
         _sidecar(segmentation, segmentation.segments[index : index + 1]),
     )
@@ -92,15 +102,3 @@ def _table(segmentation: Segmentation) -> str:
             [segment.number, " ".join(segment.label.split()), "#{:02x}{:02x}{:02x}".format(*segment.colour)]
         )
     return text.getvalue()
-
-
-def _text_part(path: Path, text: str) -> Part:
-    def verify(temporary: Path) -> None:
-        if temporary.read_bytes().decode() != text:
-            raise WriteError(f"Cannot write {path}: it did not read back as written.")
-
-    return Part(path, lambda temporary: _write(temporary, text), verify)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_bytes(text.encode())
