@@ -37,7 +37,7 @@ test-all: venv test-deps check test-slicer ## the same with the slow tests
 # The module's tests run on 3D Slicer's own libraries, in an environment of their own.
 SLICER_RUN := $(VENV)-slicer/$(notdir $(BIN))/python
 test-slicer: venv test-deps ## the tests of the 3D Slicer module alone
-	@if $(RUN) scripts/slicer_environment.py; then $(SLICER_RUN) -m pytest tests/slicer/l1 tests/slicer/l2; fi
+	@if $(RUN) scripts/slicer_environment.py; then $(SLICER_RUN) -m pytest -m "not slow and not gpu" tests/slicer/l1 tests/slicer/l2; fi
 
 # Debian packages that some tests need: installed only for root on Debian, elsewhere those tests skip and name the command.
 .PHONY: test-deps

@@ -68,12 +68,15 @@ class Bridge:
         self.session, self.volume_node, self.node = session, volume_node, segmentation_node
         self._shown: dict[int, tuple[str, Any, Any]] = {}  # segment id -> MRML id, image, its voxels
         self._times: dict[str, int] = {}  # MRML id -> modification time that we know of
-        segmentation_node.CreateDefaultDisplayNodes()
+        if segmentation_node.GetDisplayNode() is None:
+            segmentation_node.CreateDefaultDisplayNodes()
+            segmentation_node.GetDisplayNode().SetOpacity2DFill(0.5)  # the scan must be seen through it
         segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+        known = {str(state.id): state.id for state in session.segments}
         for identifier in self._identifiers():
             tag = vtk.mutable("")
-            if self._segment(identifier).GetTag(TAG, tag) and int(tag) in {s.id for s in session.segments}:
-                self._shown[int(tag)] = identifier, None, None
+            if self._segment(identifier).GetTag(TAG, tag) and str(tag) in known:
+                self._shown[known[str(tag)]] = identifier, None, None
 
     # Geometry
 

@@ -110,12 +110,12 @@ class SliceView:
     def __init__(self, name: str = "Red", size: tuple[int, int] = (400, 400)) -> None:
         scene, application = slicer.mrmlScene, slicer.app.applicationLogic()
         self.size = size
-        self.node = scene.CreateNodeByClass("vtkMRMLSliceNode")
-        self.node.SetName(name)
-        self.node.SetSingletonTag(name)
-        self.node.SetLayoutName(name)
-        self.node.UnRegister(None)
-        scene.AddNode(self.node)
+        node = scene.CreateNodeByClass("vtkMRMLSliceNode")
+        node.SetName(name)
+        node.SetSingletonTag(name)
+        node.SetLayoutName(name)
+        node.UnRegister(None)
+        self.node = scene.AddNode(node)  # the one of a scene that was just read, if it has one
         self.node.SetOrientation(ORIENTATIONS[name])
         self.logic = slicer.vtkMRMLSliceLogic()
         self.logic.SetMRMLApplicationLogic(application)
@@ -199,7 +199,9 @@ class SliceView:
         self.event("LeftButtonReleaseEvent", path[-1], **modifiers)
 
     def close(self) -> None:
-        """Free the window and take the view out of the scene."""
+        """Free the window and take the view out of the scene; a second call does nothing."""
+        if self.node.GetScene() is None:
+            return
         slicer.app.applicationLogic().GetSliceLogics().RemoveItem(self.logic)
         self.managers.SetMRMLDisplayableNode(None)
         self.window.Finalize()

@@ -86,7 +86,7 @@ class Reader:
 
     def settle(self, effect: str = "") -> None:
         """Poll as the panel's timer does until nothing is under way."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while True:
             self.case.poll(effect)
             if not (self.case.desk.asking or self.case.desk.walking or self.worker.unfinished):
@@ -107,5 +107,8 @@ class Reader:
         return bool(np.ptp(pixel) > 30)
 
     def close(self) -> None:
+        """Leave the case, the views and the thread; a second call does nothing."""
         self.case.close()
         self.worker.stop()
+        for view in self.views.values():
+            view.close()
