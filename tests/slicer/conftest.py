@@ -2,4 +2,4 @@
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("slicer") else ["l1", "l2"]
+collect_ignore = [] if find_spec("slicer") else ["l1", "l2", "l3/suite"]

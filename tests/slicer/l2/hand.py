@@ -18,13 +18,21 @@ from tests.slicer.l2 import desktop
 SCREENSHOTS = Path(__file__).resolve().parents[3] / "docs" / "images" / "slicer"
 
 
-def until(condition: Callable[[], Any], seconds: float = 20) -> None:
+def until(condition: Callable[[], Any], seconds: float = 60) -> None:
     """Let the application work until something is so."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s"
         slicer.app.processEvents()
         time.sleep(0.002)
+
+
+def rest(seconds: float = 0.15) -> None:
+    """Let the application work for a while, for what must not happen."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        slicer.app.processEvents()
+        time.sleep(0.005)
 
 
 class Hand:

@@ -46,6 +46,8 @@ def _set_attribute(self: QtCore.QObject, name: str, value: Any) -> None:
         self.setProperty(name, value)
     elif hasattr(type(found), "__set__"):
         found.__set__(self, value)
+    elif isinstance(value, QtCore.SignalInstance):
+        self.__dict__[name] = value  # PySide6 itself does that when a signal is first used
     elif isinstance(value, QtCore.QObject) and value.property("objectName") == name:
         self.__dict__[name] = value  # a child by its name, which PythonQt offers too; the .ui loader sets these
     elif type(self).__module__.startswith("PySide6.") or (type(self) in CUSTOM.values() and name[0] != "_"):
@@ -64,7 +66,7 @@ def _taking(function: Callable[..., Any], offered: int) -> Callable[..., Any]:
     if any(each.kind is each.VAR_POSITIONAL for each in parameters):
         places = offered
     # PySide6 counts the parameters too, so there must be as many as are wanted
-    return (lambda: function(), lambda a: function(a), lambda a, b: function(a, b))[min(places, offered)]  # noqa: PLW0108
+    return (lambda: function(), lambda a: function(a), lambda a, b: function(a, b))[min(places, offered)]
 
 
 def _connect(self: QtCore.QObject, signature: str, function: Callable[..., Any]) -> bool:

@@ -19,6 +19,8 @@ import qt
 import slicer
 import vtk
 
+from tests.slicer import slicer_packaging
+
 CONNECTED = {  # widget class -> property and signal, as Slicer's connectors read and write them
     "QCheckBox": ("checked", "toggled(bool)"),
     "QPushButton": ("checked", "toggled(bool)"),
@@ -212,7 +214,8 @@ class _Wrapped:
 
     def connectGui(self, gui: Any) -> int:
         """Bind the widgets whose dynamic property ``SlicerParameterName`` names a parameter."""
-        pairs = [(each, each.property("SlicerParameterName")) for each in gui.findChildren(qt.QWidget)]
+        children = gui.findChildren(qt.QWidget) if isinstance(gui, qt.QWidget) else vars(gui).values()
+        pairs = [(each, each.property("SlicerParameterName")) for each in children]
         bound = [self._bind(widget, self._parameters[name]) for widget, name in pairs if name]
         shows = [show for show, _unbind in bound]
 
@@ -225,7 +228,7 @@ class _Wrapped:
 
         update()
         tag = self.parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, update)
-        self._guis[tag] = [unbind for _show, unbind in bound]
+        self._guis[tag] = [lambda: self.parameterNode.RemoveObserver(tag), *(unbind for _show, unbind in bound)]
         return tag
 
     def _bind(self, widget: Any, parameter: _Parameter) -> tuple[Callable[[], Any], Callable[[], Any]]:
@@ -261,8 +264,7 @@ class _Wrapped:
 
     def disconnectGui(self, tag: int) -> None:
         """Undo :meth:`connectGui`."""
-        self.parameterNode.RemoveObserver(tag)
-        for unbind in self._guis.pop(tag):
+        for unbind in self._guis.pop(tag, []):
             unbind()
 
     def getValue(self, name: str) -> Any:
@@ -332,3 +334,4 @@ def install(originals: Path | None = None) -> None:
             setattr(module, member.__name__, member)
         sys.modules[name] = module
         setattr(slicer, name.partition(".")[2], module)
+    slicer.packaging = sys.modules["slicer.packaging"] = slicer_packaging
