@@ -1,4 +1,4 @@
-"""What a report says about a lesion: its volume, and its diameters on a slice.
+"""What a report says about a lesion: its volume, its diameters on a slice, its voxel values and its surface.
 
 Diameters follow RECIST 1.1 (Eisenhauer et al., Eur. J. Cancer 45:228, 2009): the longest diameter on any slice of a
 plane, and on the same slice the longest one perpendicular to it. Each connected piece of a slice is measured by itself;
@@ -7,6 +7,10 @@ the slice's diameter is that of its longest piece.
 The outline runs halfway between pixel centres inside and outside, so a single pixel is one pixel long and wide, and a
 row of n pixels n. A diameter is measured across the outline's convex hull: where the outline is concave it may leave
 the lesion, as a ruler laid from tip to tip does.
+
+The surface is that of a mesh made by marching cubes at 0.5, as the Image Biomarker Standardisation Initiative defines
+"surface area (mesh)" (IBSI, code C0JK; Zwanenburg et al., Radiology 295:328, 2020). On a mask its small steps make it
+some percent larger than the smooth surface, 8 % on a sphere.
 """
 
 from __future__ import annotations
@@ -44,6 +48,93 @@ class Diameters:
     perpendicular_mm: float
     longest_ends: tuple[Point, Point]
     perpendicular_ends: tuple[Point, Point]
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What is measured of one segment.
+
+    Attributes:
+        volume_ml: Its volume.
+        diameters: On every slice that it touches, in order.
+        longest: Those of the slice with the longest diameter; None for an empty mask.
+        mean: Mean of its voxels; HU for CT. None for an empty mask.
+        sd: Their standard deviation (of the population).
+        surface_cm2: Area of its surface.
+        warnings: Why some of this may be wrong, one line each.
+    """
+
+    volume_ml: float
+    diameters: tuple[Diameters, ...]
+    longest: Diameters | None
+    mean: float | None
+    sd: float | None
+    surface_cm2: float
+    warnings: tuple[str, ...] = ()
+
+
+def measure(mask: Mask, volume: Volume, plane: Plane | str | None = None) -> Measurements:
+    """All measurements of a segment. Arguments and errors as :func:`slice_diameters`."""
+    diameters = slice_diameters(mask, volume, plane)
+    values = volume.array[mask].astype(np.float64)
+    return Measurements(
+        volume_ml(mask, volume),
+        diameters,
+        max(diameters, key=lambda d: d.longest_mm, default=None),
+        float(values.mean()) if values.size else None,
+        float(values.std()) if values.size else None,
+        surface_cm2(mask, volume),
+        tuple(gap_warnings(mask, volume, 0 if plane is None else volume.axis(plane))),
+    )
+
+
+def surface_cm2(mask: Mask, volume: Volume) -> float:
+    """Area of a mask's surface in square centimetres; right for anisotropic and sheared grids.
+
+    Raises:
+        GeometryError: The mask is not on the volume's grid.
+    """
+    from skimage.measure import marching_cubes, mesh_surface_area
+
+    _check(mask, volume)
+    if not mask.any():
+        return 0.0
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    vertices, faces, _, _ = marching_cubes(np.pad(mask[box], 1).astype(np.float32), 0.5)
+    return float(mesh_surface_area(vertices @ volume.affine[:3, :3].T, faces)) / 100
+
+
+def gap_warnings(mask: Mask, volume: Volume, axis: int = 0) -> list[str]:
+    """Why volume, surface and values may be wrong: slices that nobody outlined, that are missing, or that lie apart.
+
+    Args:
+        mask: ``(K, J, I)`` on the grid of ``volume``.
+        volume: Its headers tell of missing slices and of their thickness.
+        axis: The index axis along which the mask was outlined.
+    """
+    told = []
+    filled = np.flatnonzero(np.moveaxis(mask, axis, 0).any(axis=(1, 2)))
+    if filled.size:
+        empty = int(filled[-1] - filled[0] + 1 - filled.size)
+        if empty:
+            told.append(
+                f"{empty} slices between slice {filled[0]} and {filled[-1]} along {'kji'[axis]} are empty; volume and "
+                "surface hold only what was outlined."
+            )
+    touched = np.flatnonzero(mask.any(axis=(1, 2)))
+    if not volume.headers or not touched.size:
+        return told
+    within = volume.headers[touched[0] : touched[-1] + 1]
+    missing = sum("SOPInstanceUID" not in header for header in within)
+    if missing:
+        told.append(f"{missing} of its slices are missing in the series and were filled; what lies there is not known.")
+    thickness = within[0].get("SliceThickness")
+    if thickness and volume.spacing[0] > 1.05 * float(thickness):
+        told.append(
+            f"Slices are {float(thickness):.3g} mm thick and {volume.spacing[0]:.3g} mm apart; what lies between them "
+            "was not scanned."
+        )
+    return told
 
 
 def volume_ml(mask: Mask, volume: Volume) -> float:

@@ -7,8 +7,12 @@ from typing import Annotated
 import typer
 
 from edgeflow_med import __version__
+from edgeflow_med.cli.case import app as case
+from edgeflow_med.cli.case import resume
+from edgeflow_med.cli.dataset import export_dataset
 from edgeflow_med.cli.demo import demo
 from edgeflow_med.cli.doctor import doctor
+from edgeflow_med.cli.effort import effort
 from edgeflow_med.cli.evaluate import evaluate
 from edgeflow_med.cli.export_onnx import export_onnx
 from edgeflow_med.cli.info import info
@@ -24,8 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (segment, info, demo, doctor, evaluate, train, finetune, export_onnx):
+for command in (segment, resume, effort, export_dataset, info, demo, doctor, evaluate, train, finetune, export_onnx):
     app.command()(command)
+app.add_typer(case, name="case")
 app.add_typer(pacs, name="pacs")
 
 

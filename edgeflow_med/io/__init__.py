@@ -6,12 +6,12 @@ Cheap to import: the libraries behind each format are loaded when a file of that
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from edgeflow_med.errors import UsageError, WriteError
-from edgeflow_med.io.atomic import check_folder, write_together
+from edgeflow_med.io.atomic import check_folder, json_part, write_together
 from edgeflow_med.io.info import SeriesInfo
 from edgeflow_med.io.local import NIFTI, check_existing
 from edgeflow_med.io.options import MeasuredSegment, Saved, SaveOptions, SegEncoding
@@ -107,6 +107,7 @@ def save(
     separate: bool = False,
     creator: str = "",
     deidentify: bool = False,
+    sidecar: Mapping[str, object] | None = None,
 ) -> Saved:
     """Write a segmentation in the format that the name's suffix says, read it back, and only then replace the file.
 
@@ -122,6 +123,8 @@ def save(
         creator: DICOM-SEG: who made it, as ``Family^Given``.
         deidentify: Leave out what tells who the patient and the creator are, by the basic profile of DICOM PS3.15, and
             say so; see `edgeflow_med.io.deidentify`.
+        sidecar: JSON values that tell how the masks came to be, written with them as ``NAME.provenance.json``; with
+            ``bids`` into the ``Provenance`` of the JSON sidecar.
 
     Returns:
         The files, and what had to be changed to write them: tell the reader.
@@ -145,6 +148,8 @@ def save(
         from edgeflow_med.io.deidentify import deidentified
 
         segmentation, creator = deidentified(segmentation), ""
+    if sidecar is not None and bids and _ends(path, NIFTI):
+        segmentation, sidecar = replace(segmentation, provenance=dict(sidecar)), None
     warnings: tuple[str, ...] = ()
     if _ends(path, DICOM):
         from edgeflow_med.io.dicom_seg import dicom_seg_part
@@ -159,6 +164,8 @@ def save(
         from edgeflow_med.io.nrrd import nrrd_part
 
         parts = [nrrd_part(segmentation, path)]
+    if sidecar is not None:
+        parts.append(json_part(path.with_name(f"{path.name}.provenance.json"), sidecar))
     write_together(parts)
     return Saved(tuple(part.path for part in parts), warnings)
 

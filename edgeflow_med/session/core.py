@@ -18,7 +18,7 @@ from edgeflow_med.session.codec import decode_option, encode_option
 from edgeflow_med.session.draft import Draft, packed_region
 from edgeflow_med.session.history import Branch
 from edgeflow_med.session.identity import check_volume, describe_volume, find_volume
-from edgeflow_med.session.journal import Journal
+from edgeflow_med.session.journal import Journal, read_records
 from edgeflow_med.session.ledger import VERSION, Change, Ledger, new_case_folder
 from edgeflow_med.session.state import Overlap, SegmentState, plane_of
 from edgeflow_med.volume import Plane, Volume
@@ -86,6 +86,7 @@ class Core:
         volume: Volume | None = None,
         *,
         reader: str | None = None,
+        read_only: bool = False,
     ) -> Self:
         """Go on with a case where it stopped, whatever stopped it.
 
@@ -94,6 +95,8 @@ class Core:
             predictor: What answers from now on; nothing that was answered before is asked again.
             volume: The scan; None to read it from where it was.
             reader: Pseudonym of who works now; None for who started it.
+            read_only: Only look: nothing is written, so the case may be open elsewhere or in a folder that cannot be
+                written to. What is changed all the same stays in memory.
 
         Raises:
             ReadError: There is no case, it is damaged, or its volume is not where it was.
@@ -101,9 +104,10 @@ class Core:
             WriteError: The folder cannot be written to, or the case is open elsewhere.
         """
         folder = Path(path)
-        journal = Journal(folder, new=False)
+        journal = None if read_only else Journal(folder, new=False)
         try:
-            first = journal.records[0] if journal.records else {}
+            records, torn = read_records(folder) if journal is None else (journal.records, journal.torn)
+            first = records[0] if records else {}
             if first.get("type") != "open" or first.get("version") != VERSION:
                 raise ReadError(f"{folder} holds no case that this version can read; start a new one.")
             if volume is None:
@@ -112,17 +116,18 @@ class Core:
                 check_volume(first["volume"], volume)
             ledger = Ledger(volume.shape, journal)
             ledger.state.options.update({n: decode_option(n, v) for n, v in first["options"].items()})
-            ledger.replay(journal.records, folder)
+            ledger.replay(records, folder)
             session = cls.__new__(cls)
             session._attach(  # noqa: SLF001 - its own
                 volume, predictor, ledger, folder, first["reader"] if reader is None else reader
             )
-            session.lost = ledger.lost(torn=journal.torn)
+            session.lost = ledger.lost(torn=torn)
             ledger.note("resume", software=f"edgeflow-med {__version__}", reader=session.reader)
             ledger.pending.clear()
-            journal.records.clear()
+            records.clear()
         except BaseException:
-            journal.close()
+            if journal is not None:
+                journal.close()
             raise
         return session
 

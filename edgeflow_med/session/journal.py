@@ -73,8 +73,10 @@ class Journal:
             while written < len(line):
                 written += os.write(self._file, line[written:])
             os.fsync(self._file)
-        except OSError as error:
-            self._cut()
+        except BaseException as error:
+            self._cut()  # an interrupted record has not happened either
+            if not isinstance(error, OSError):
+                raise
             raise WriteError(
                 f"Cannot write the journal {self.path}: {error.strerror}; the last action was not recorded and is "
                 "not done. Make room or give access, then repeat it."
@@ -102,10 +104,20 @@ def read_journal(folder: Path | str) -> Iterator[dict[str, Any]]:
     Raises:
         ReadError: There is none, or it is damaged before its last line.
     """
-    path = Path(folder) / FILE_NAME
+    return iter(read_records(Path(folder))[0])
+
+
+def read_records(folder: Path) -> tuple[list[dict[str, Any]], bool]:
+    """The same as a list, and whether the last record was cut short by a crash.
+
+    Raises:
+        ReadError: There is none, or it is damaged before its last line.
+    """
+    path = folder / FILE_NAME
     if not path.is_file():
         raise ReadError(f"There is no case at {folder}: it has no {FILE_NAME}; give the folder of a case.")
-    return iter(_read(path)[0])
+    records, _, torn = _read(path)
+    return records, torn
 
 
 def _line(record: dict[str, Any]) -> bytes:

@@ -9,12 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeflow_med.errors import UsageError
+from edgeflow_med.measurements import Measurements, measure
 from edgeflow_med.predictors.base import Prediction
 from edgeflow_med.propagation import edge_agreement
 from edgeflow_med.segmentation import AlgorithmType, Segment, Segmentation
 from edgeflow_med.session.review import ReviewActions
 from edgeflow_med.session.state import SegmentState, SliceStatus, plane_of
 from edgeflow_med.volume import Plane
+
+if TYPE_CHECKING:
+    from edgeflow_med.io import Saved, SaveOptions
 
 if TYPE_CHECKING:
     from edgeflow_med.io import Saved, SaveOptions
@@ -90,21 +94,37 @@ class Session(ReviewActions):
     def save(self, path: Path | str, accepted_only: bool = False, **options: Unpack[SaveOptions]) -> Saved:
         """Write all segments to ``.dcm`` (DICOM-SEG), ``.nii``, ``.nii.gz`` or ``.seg.nrrd``.
 
+        A session that is kept in a case writes beside it how the mask came to be; see the module `provenance`.
+
         Args:
             path: Where to.
-            accepted_only: As for `segmentation`.
-            **options: As for `edgeflow_med.io.save`.
-
-        Returns:
-            The files written, and what had to be changed to write them: tell the reader.
+            accepted_only: Leave out what lies on no slice that the reader annotated or accepted.
+            **options: See `edgeflow_med.io.save`.
 
         Raises:
-            UsageError: There are no segments.
+            UsageError: There are no segments, or nothing of one is accepted.
             WriteError: The format does not fit the source, nothing was segmented, or the file could not be written.
         """
         from edgeflow_med.io import save
+        from edgeflow_med.session.provenance import provenance
 
-        return save(self.segmentation(accepted_only), Path(path), **options)
+        segmentation = self.segmentation(accepted_only)
+        for segment, found in zip(segmentation.segments, segmentation.occupied(), strict=True):
+            if accepted_only and not found.any():
+                raise UsageError(f"No slice of {segment.label!r} is accepted; accept some, or save all slices.")
+        sidecar = None
+        if self.case_dir is not None:
+            sidecar = provenance(self, accepted_only=accepted_only, deidentify=options.get("deidentify", False))
+        return save(segmentation, path, sidecar=sidecar, **options)
+
+    def measure(self, segment: SegmentState | int | None = None, plane: Plane | str | None = None) -> Measurements:
+        """Volume, diameters, voxel values and surface of a segment as it stands now.
+
+        Args:
+            segment: Which one; may be left out if there is only one.
+            plane: In which slices the diameters are measured; the session's plane if None.
+        """
+        return measure(self._segment(segment).mask, self.volume, plane or self.plane)
 
     def answer_on(
         self, index: int, segment: SegmentState | int | None = None, plane: Plane | str | None = None
