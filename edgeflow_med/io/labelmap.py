@@ -40,11 +40,7 @@ def read_labelmap(path: Path, volume: Volume) -> Segmentation:
 
         array, affine, keys = read_itk_array(path)
         layers = np.moveaxis(array, -1, 0) if array.ndim == 4 else array[None]
-    if not volume.same_grid(affine, layers.shape[1:]):
-        raise GeometryError(
-            f"{path.name} lies on another grid than the volume (shape {layers.shape[1:]} against {volume.shape}, or "
-            "another place); resample it, or give the image that it was made on."
-        )
+    layers = _on_grid(path, layers, affine, volume)
     if not np.array_equal(layers, np.round(layers)) or layers.min() < 0:
         raise ReadError(f"{path.name} is not a label map: its values are not whole numbers from 0 up.")
     found = _described(layers, keys) or _by_value(layers)
@@ -52,6 +48,37 @@ def read_labelmap(path: Path, volume: Volume) -> Segmentation:
         raise ReadError(f"{path.name} holds {len(found)} segments; give a label map with 1 to {MAX_SEGMENTS}.")
     segments = tuple(_segment(number, own) for number, (own, _) in enumerate(found, 1))
     return Segmentation(volume, segments, tuple(mask for _, mask in found))
+
+
+def _on_grid(path: Path, layers: NDArray[Any], affine: NDArray[np.float64], volume: Volume) -> NDArray[np.generic]:
+    """Layers ``(n, K, J, I)`` on the grid of a volume, whose voxels may be a part of it, in another order of axes.
+
+    Other programs turn the axes (dcm2niix) or crop what is empty (3D Slicer); no voxel is resampled.
+
+    Raises:
+        GeometryError: The voxels of the two grids do not coincide.
+    """
+    if volume.same_grid(affine, layers.shape[1:]):
+        return layers
+    to_volume = np.round(np.linalg.inv(volume.affine) @ affine)
+    turn, first = to_volume[:3, :3], to_volume[:3, 3]
+    size = np.array(layers.shape[1:])
+    ends = np.array([first, first + turn @ (size - 1)])
+    one_to_one = (np.abs(turn).sum(axis=0) == 1).all() and (np.abs(turn).sum(axis=1) == 1).all()
+    inside = (ends >= 0).all() and (ends < volume.shape).all()
+    grid = Volume(np.broadcast_to(np.uint8(0), layers.shape[1:]), affine)
+    if not (one_to_one and inside and grid.same_grid(volume.affine @ to_volume, grid.shape)):
+        raise GeometryError(
+            f"{path.name} lies on another grid than the volume (shape {layers.shape[1:]} against {volume.shape}, or "
+            "another place); resample it, or give the image that it was made on."
+        )
+    order = np.abs(turn).argmax(axis=1)
+    turned_over = tuple(axis + 1 for axis in range(3) if turn[axis].sum() < 0)
+    turned = np.flip(layers.transpose(0, *(order + 1)), turned_over)
+    placed = np.zeros((len(layers), *volume.shape), layers.dtype)
+    low = ends.min(axis=0).astype(int)
+    placed[:, *(slice(start, start + n) for start, n in zip(low, turned.shape[1:], strict=True))] = turned
+    return placed
 
 
 def _by_value(layers: NDArray[Any]) -> list[tuple[dict[str, str], NDArray[np.bool_]]]:

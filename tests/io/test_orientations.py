@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydicom import dcmread
 
+from edgeflow_med.errors import GeometryError
 from edgeflow_med.io import save
 from edgeflow_med.io.nifti import affine_to_nifti
 from edgeflow_med.volume import Volume
@@ -199,3 +200,36 @@ def to_itk(volume: Volume) -> SimpleITK.Image:
     image.SetDirection((volume.affine[:3, [2, 1, 0]] / volume.spacing[::-1]).ravel().tolist())
     image.SetOrigin(volume.affine[:3, 3].tolist())
     return image
+
+
+@pytest.mark.parametrize("kind", ["straight", "sheared"])
+@pytest.mark.parametrize(("order", "signs"), ORIENTATIONS)
+def test_label_maps_in_another_order_of_axes_are_placed(
+    order: tuple[int, ...], signs: tuple[int, ...], kind: str, tmp_path: Path
+) -> None:
+    """As dcm2niix leaves them, which turns the rows over; and cut to a part, as 3D Slicer does."""
+    volume = grid_of(kind, *ORIENTATIONS[5])
+    mask = marked(volume.shape)
+    for part in (np.s_[:, :, :], np.s_[0:5, 0:6, 1:7], np.s_[0:5, 0:6, 0:7]):
+        labels = mask[part].transpose(order)
+        turn = np.zeros((4, 4))
+        for axis, (world, sign) in enumerate(zip(order, signs, strict=True)):
+            turn[world, axis] = sign
+            turn[world, 3] = (part[world].start or 0) + (0 if sign > 0 else labels.shape[axis] - 1)
+        turn[3, 3] = 1
+        labels = np.flip(labels, [axis for axis in range(3) if signs[axis] < 0])
+        affine = affine_to_nifti(volume.affine @ turn)
+        nibabel.save(nibabel.Nifti1Image(labels.transpose(2, 1, 0).astype(np.uint8), affine), tmp_path / "turned.nii")
+        expected = np.zeros(mask.shape, np.bool_)
+        expected[part] = mask[part]
+        np.testing.assert_array_equal(read_segmentation(tmp_path / "turned.nii", volume).masks[0], expected)
+
+
+@pytest.mark.parametrize("index", [(0.5, 0, 0), (-1, 0, 0), (0, 0, 1)])
+def test_label_maps_between_the_voxels_or_beyond_them_are_refused(index: tuple[float, ...], tmp_path: Path) -> None:
+    volume = grid_of("oblique", *ORIENTATIONS[5])
+    affine = volume.affine.copy()
+    affine[:3, 3] = volume.position(index)
+    save(one_segment(replace(volume, affine=affine), marked(volume.shape)), tmp_path / "label.nii")
+    with pytest.raises(GeometryError, match="lies on another grid"):
+        read_segmentation(tmp_path / "label.nii", volume)
