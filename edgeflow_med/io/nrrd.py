@@ -114,6 +114,7 @@ def _segment_keys(segment: Segment, mask: NDArray[np.bool_], layer: int) -> dict
         extent += [str(used[0]), str(used[-1])]
     tags = {
         "TerminologyEntry": terminology(segment.category, segment.type, segment.region),
+        "Segmentation.Status": "inprogress" if segment.unreviewed_slices else "",  # as Slicer's segment table shows it
         "DICOM.SegmentAlgorithmType": segment.algorithm_type.value,
         "DICOM.SegmentAlgorithmName": segment.algorithm_name,
         "DICOM.SegmentAlgorithmVersion": segment.algorithm_version,

@@ -164,6 +164,26 @@ def test_a_slicer_segmentation_keeps_names_codes_and_overlap(tmp_path: Path) -> 
         np.testing.assert_array_equal(mask, other)
 
 
+def test_slicerio_finds_what_slicer_keeps_of_a_segment(tmp_path: Path) -> None:
+    import slicerio
+
+    volume, mask, lung = PHANTOM.volume(), ellipsoid(PHANTOM), Code("39607008", "SCT", "Lung")
+    segments = (Segment(1, "Lesion", region=lung, unreviewed_slices=2), Segment(2, "Cyst", colour=(0, 255, 51)))
+    save(Segmentation(volume, segments, (mask, np.roll(mask, 3, axis=2))), tmp_path / "two.seg.nrrd")
+    found = slicerio.read_segmentation(str(tmp_path / "two.seg.nrrd"))
+    lesion, cyst = found["segments"]
+    assert [(segment["name"], segment["labelValue"], segment["layer"]) for segment in (lesion, cyst)] == [
+        ("Lesion", 1, 0),
+        ("Cyst", 2, 1),
+    ]
+    assert lesion["terminology"]["type"] == ["SCT", "52988006", "Lesion"]
+    assert lesion["terminology"]["anatomicRegion"] == ["SCT", "39607008", "Lung"]
+    assert (lesion["status"], cyst.get("status"), cyst["color"]) == ("inprogress", None, [0.0, 1.0, 0.2])
+    np.testing.assert_array_equal(found["voxels"][0].transpose(2, 1, 0), mask)
+    ijk_to_lps = found["ijkToLPS"]
+    np.testing.assert_allclose(ijk_to_lps @ (5, 4, 3, 1), volume.affine @ (3, 4, 5, 1), atol=1e-9)
+
+
 def test_slicer_opens_it(tmp_path: Path) -> None:
     if find_spec("slicer_core") is None:
         pytest.skip("slicer-core is not installed; `pip install slicer-core` enables this check")
