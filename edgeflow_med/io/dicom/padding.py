@@ -52,11 +52,8 @@ class Padding:
 def _padding_of(stored: NDArray[Any], header: Dataset) -> NDArray[np.bool_] | None:
     """Which stored values are padding; None if the header says of none."""
     ends = [header.get(keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    # Headers often give the value unsigned where the pixels are signed, so both are taken by their bits.
-    low, high = (
-        int(np.int64(end).astype(stored.dtype)) if isinstance(end, int) else None for end in (ends[0], ends[1])
-    )
-    if low is None:
+    if not isinstance(ends[0], int):
         return None
-    high = low if high is None else high
-    return np.asarray((stored >= min(low, high)) & (stored <= max(low, high)))
+    # Headers often give the value unsigned where the pixels are signed, so it is taken by its bits.
+    known = [int(np.int64(end).astype(stored.dtype)) for end in ends if isinstance(end, int)]
+    return np.asarray((stored >= min(known)) & (stored <= max(known)))
