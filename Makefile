@@ -67,6 +67,11 @@ accept-session: venv ## kill a session at 200 random moments, fill its disk, tak
 bench-session: venv ## memory and milliseconds of 1,000 steps of a session on 512 x 512 x 600; about 3 minutes
 	$(RUN) -m benchmarks.session
 
+.PHONY: bench-propagation
+bench-propagation: venv ## propagation against contour interpolation and copying, and the order of review; about 15 minutes
+	$(RUN) -m pip install --quiet -c constraints.txt -e ".[benchmarks]"
+	$(RUN) -m benchmarks.propagation
+
 check: venv ## style, types and import contracts alone
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
