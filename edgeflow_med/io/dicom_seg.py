@@ -62,8 +62,6 @@ def dicom_seg_part(
     try:
         dataset = build_dicom_seg(segmentation, sources, encoding, creator)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
-        if isinstance(error, WriteError):
-            raise
         reason = " ".join(str(error).split())[:160]
         raise WriteError(
             f"Cannot write {path}: the headers of the source series do not allow a DICOM-SEG ({reason}); "
