@@ -15,7 +15,8 @@ MARGIN = 24  # pixels around the mask that take part: what the structure may mov
 RADIUS = 7  # pixels: half the window in which the motion is taken for uniform
 WARPS = 4  # times that the motion is refined
 NOISE = 1.0  # pixels by which the images are smoothed before
-SOFTNESS = 1.5  # pixels by which the outline of a carried mask is blurred, as in training
+SOFTNESS = 1.5  # most pixels by which the outline of a carried mask is blurred, as in training
+SOFT_SHARE = 0.125  # of its radius: a small one is magnified for the network, and would melt
 EDGE = 0.8  # edge probability along the outline of a carried mask, as in training
 
 
@@ -48,7 +49,8 @@ def carry(answer: Prediction, image: Picture, neighbour: Picture) -> Prediction:
 
 def draw(mask: NDArray[np.bool_], quality: float = 1.0) -> Prediction:
     """A mask ``(H, W)`` as an answer of the network would look: soft, with an edge two pixels wide."""
-    soft = ndimage.gaussian_filter(mask.astype(np.float32), SOFTNESS)
+    radius = float(np.sqrt(mask.sum() / np.pi))
+    soft = ndimage.gaussian_filter(mask.astype(np.float32), min(SOFTNESS, SOFT_SHARE * radius))
     outline = ndimage.binary_dilation(mask) & ~ndimage.binary_erosion(mask, border_value=1)
     edge = ndimage.gaussian_filter(outline.astype(np.float32), 0.6).astype(np.float32)
     return Prediction(soft, edge * np.float32(EDGE), quality)

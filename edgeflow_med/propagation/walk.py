@@ -31,7 +31,7 @@ class SliceStep:
         prediction: The answer; None if nothing is to be written there (a brake, or nothing left to look at).
         stop: Why it went no further, on the last step of each run; else None.
         quality: Dice that the answer is expected to reach, in [0, 1]; see :mod:`edgeflow_med.propagation.quality`.
-        evidence: What the brakes were shown; None if the slice was not looked at.
+        evidence: What the brakes were shown; None if the network was not asked, and for a blended slice.
     """
 
     index: int
@@ -157,6 +157,9 @@ class _Course:
         for index in numbers:
             picture = self.image(index)
             carried = carry(before, seen, picture)
+            if not carried.mask.any():  # nothing to ask about
+                yield SliceStep(index, direction, None, Stop.ENDED)
+                return
             others = self.excluded(index) if self.excluded else None
             answer = yield SliceRequest(picture, self.spacing, (), carried, propagated=True, excluded=others)
             assert isinstance(answer, Prediction)  # what drives the walk answers each request

@@ -44,6 +44,13 @@ def test_a_drawn_mask_keeps_its_place_and_has_an_edge_along_its_outline() -> Non
     assert drawn.edge[40, 45] < 0.01
 
 
+def test_small_structures_do_not_melt() -> None:
+    for radius in (0.5, 1.0, 1.5, 2.0, 4.0):
+        mask = disk(SHAPE, (40, 45), radius)
+        assert draw(mask).mask[mask].all()
+        assert carry(draw(mask), textured(), textured()).mask.any()
+
+
 def test_joining_is_the_mean_except_on_others() -> None:
     carried, answer = draw(disk(SHAPE, (40, 40), 12)), draw(disk(SHAPE, (40, 46), 12))
     others = np.zeros(SHAPE, bool)
