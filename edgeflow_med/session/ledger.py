@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeflow_med.errors import ReadError
+from edgeflow_med.errors import ReadError, WriteError
 from edgeflow_med.predictors.base import Prediction
 from edgeflow_med.session.changes import Box, Layer, Step
 from edgeflow_med.session.codec import decode_step, encode_step
-from edgeflow_med.session.history import History, Node
+from edgeflow_med.session.history import History
 from edgeflow_med.session.journal import Journal
 from edgeflow_med.session.state import State
 
@@ -62,6 +62,7 @@ class Ledger:
         self.revision = 0
         self.last_id = 0
         self._questions = 0
+        self._broken = False
         self._listeners: list[Callable[[Change], None]] = []
 
     def subscribe(self, listener: Callable[[Change], None]) -> Callable[[], None]:
@@ -114,9 +115,10 @@ class Ledger:
         Raises:
             WriteError: The journal could not be written; nothing has changed.
         """
-        if self.journal is not None:
-            self.journal.append("step", **encode_step(step), extends=extends, prompt=question, **values)
-        self._do(step, extends=extends, question=question)
+        with self._whole():
+            if self.journal is not None:
+                self.journal.append("step", **encode_step(step), extends=extends, prompt=question, **values)
+            self._do(step, extends=extends, question=question)
         return self._tell(step.name, step.kind, [step], tuple(warnings), answer)
 
     def undo(self) -> Change | None:
@@ -131,15 +133,26 @@ class Ledger:
         """Go to another state by its number; None if it is the present one."""
         return None if number == self.history.head.number else self._move("switch", "Switch Branch", to=number)
 
-    def walk_belongs(self, node: Node) -> bool:
-        """Whether a propagation that began with this node may still add to it."""
-        return self.history.head is node and not node.children
-
     def _move(self, kind: str, name: str | None, **values: Any) -> Change | None:
         if name is None:
             return None
-        self.note(kind, **values)
-        return self._tell(name, kind, self._travel(kind, values.get("to", 0)))
+        with self._whole():
+            self.note(kind, **values)
+            steps = self._travel(kind, values.get("to", 0))
+        return self._tell(name, kind, steps)
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """A change that is on disk and in the state, or in neither."""
+        if self._broken:
+            raise WriteError("The session was interrupted in the middle of a change; resume its case to go on.")
+        before = self.journal.number if self.journal is not None else None
+        try:
+            yield
+        except BaseException:
+            # What failed before the record was on disk has changed nothing; later, only the journal is right.
+            self._broken = self.journal is None or self.journal.number != before
+            raise
 
     def _travel(self, kind: str, target: int) -> list[Step]:
         moves = {"undo": self.history.back, "redo": self.history.forward}
@@ -229,8 +242,3 @@ def new_case_folder() -> Path:
     root = platformdirs.user_state_path("edgeflow-med", appauthor=False) / "cases"
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return root / f"{stamp}-{os.urandom(3).hex()}"
-
-
-def plain(text: str) -> str:
-    """One line of text, as a message or a journal may hold it."""
-    return re.sub(r"\s+", " ", text).strip()

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeflow_med.errors import PromptError
 from edgeflow_med.predictors.base import Prediction, SliceRequest
-from edgeflow_med.propagation import SliceStep
+from edgeflow_med.propagation import SliceStep, touched, walk
 from edgeflow_med.session.changes import PackedPrediction, SliceKey, Step
 from edgeflow_med.session.history import Node
 from edgeflow_med.session.painting import PaintActions
@@ -111,11 +111,9 @@ class PropagationActions(PaintActions):
         limit: int | None,
         limit_mm: float | None,
     ) -> Walk:
-        from edgeflow_med.propagation import touched, walk
-
         ledger, count = self._ledger, self.volume.shape[axis]
         plane = self._plane_on(axis)
-        gaps = touched(count, known, starts, directions)
+        gaps = touched(count, known, starts, directions, limit, limit_mm, self.volume.spacing[axis])
         node = self._clear_proposals(state, [(axis, index) for gap in gaps for index in gap])
         inner = walk(
             lambda index: self.slice_image(index, plane),
@@ -149,7 +147,7 @@ class PropagationActions(PaintActions):
         """Take back what an earlier run proposed; it would otherwise stay behind where this one stops."""
         draft = self._draft()
         for key in keys:
-            known = state.slices.get(key)
+            known = draft.slice_state(state.id, key)
             if known is not None and known.status is SliceStatus.PROPOSED and known.packed is not None:
                 ground = draft.ground(state.id, key, propagating=True)
                 draft.put(state.id, key, decide(ground, np.zeros_like(ground.mask)), Origin.NETWORK)

@@ -13,6 +13,7 @@ import pytest
 
 from edgeflow_med.errors import ReadError, WriteError
 from edgeflow_med.session import Session
+from edgeflow_med.session.state import State
 from tests.session.crashing import crash, digest, expected
 from tests.strategies import Grower, scan
 
@@ -152,3 +153,27 @@ def test_two_programs_cannot_write_to_one_case(tmp_path: Path) -> None:
         with pytest.raises(WriteError, match="already holds a case"):
             Session(scan(), case_dir=tmp_path / "case")
     Session.resume(tmp_path / "case", volume=scan()).close()
+
+
+@pytest.mark.parametrize("where", ["fsync", "apply"])
+def test_an_interrupt_in_the_middle_of_a_change_leaves_journal_and_state_in_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with Session(scan(), Grower(), window="0,1000", case_dir=tmp_path / "case") as session:
+        session.add_segment("One")
+        before = digest(session)
+        with monkeypatch.context() as patch:
+            patch.setattr(*((os, "fsync") if where == "fsync" else (State, "apply")), interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                session.rename_segment(1, "Two")
+        assert digest(session) == before
+        if where == "fsync":
+            session.rename_segment(1, "Three")
+        else:
+            with pytest.raises(WriteError, match="resume its case"):
+                session.rename_segment(1, "Three")
+    with Session.resume(tmp_path / "case", volume=scan()) as resumed:
+        assert resumed.segments[0].label == ("Three" if where == "fsync" else "Two")
