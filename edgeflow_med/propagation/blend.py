@@ -9,7 +9,7 @@ from scipy import ndimage
 from edgeflow_med.predictors.base import Prediction
 
 STEEPNESS = 2.0  # pixels over which a blended outline is soft
-TRUST = 4.0  # power of the expected Dice in the weight of a run
+TRUST = 8.0  # power of the expected Dice in the weight of a run
 
 
 def blend(one: Prediction, other: Prediction, expected: tuple[float, float], position: float) -> Prediction:
