@@ -16,8 +16,9 @@ _MAX_HEADER = 4 * 2**20
 # ITK's parsers overflow on longer fields, and on more dimensions; both end the process.
 _MAX_FIELD, _MAX_DIMENSIONS = 400, 10
 _NRRD_FIELD = re.compile(rb"\s*data ?file\s*:(?!=)\s*(.*)", re.IGNORECASE)
-_META_DIMENSIONS = re.compile(rb"\s*NDims\s*=\s*(.*)", re.IGNORECASE)
-_META_FIELD = re.compile(rb"\s*ElementDataFile\s*=\s*(.*)", re.IGNORECASE)
+_META_DIMENSIONS = re.compile(rb"\s*NDims\s*[=:]\s*(.*)", re.IGNORECASE)
+_META_FIELD = re.compile(rb"\s*ElementDataFile\s*[=:]\s*(.*)", re.IGNORECASE)
+_NRRD_TEXT = re.compile(rb"#|content:|[^:]*:=", re.IGNORECASE)  # lines of any length
 
 
 def data_file(path: Path) -> Path:
@@ -54,11 +55,12 @@ def _named_file(path: Path) -> str | None:
         while left > 0:
             line = file.readline(left)
             left -= len(line)
-            _check_line(path, line, is_nrrd)
-            found = field.match(line)
-            if found:
-                name = found[1].strip().decode("utf-8", "replace")
-                return None if name.upper() == "LOCAL" else name
+            for part in line.split(b"\r"):  # which ends a line of NRRD as well
+                _check_line(path, part, is_nrrd)
+                found = field.match(part)
+                if found:
+                    name = found[1].strip().decode("utf-8", "replace")
+                    return None if name.upper() == "LOCAL" else name
             if not line or (is_nrrd and not line.strip()):
                 return None
     raise ReadError(f"{path.name} does not end its header within {_MAX_HEADER} bytes; it is broken.")
@@ -66,7 +68,7 @@ def _named_file(path: Path) -> str | None:
 
 def _check_line(path: Path, line: bytes, is_nrrd: bool) -> None:
     """Refuse what ITK's parsers do not survive."""
-    if is_nrrd and len(line) > _MAX_FIELD and b":=" not in line and not line.startswith(b"#"):
+    if is_nrrd and len(line) > _MAX_FIELD and not _NRRD_TEXT.match(line):
         raise ReadError(f"{path.name} has a header field of {len(line)} bytes; it is broken, or made to do harm.")
     found = None if is_nrrd else _META_DIMENSIONS.match(line)
     if found and not (found[1].strip().isdigit() and int(found[1][:5]) <= _MAX_DIMENSIONS):

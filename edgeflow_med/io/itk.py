@@ -48,6 +48,7 @@ def read_itk_array(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]
     voxels = data_file(path)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
+    reader.SetImageIO("MetaImageIO" if path.suffix.lower() in (".mha", ".mhd") else "NrrdImageIO")  # not by content
     try:
         reader.ReadImageInformation()
         _check_claim(reader, voxels)

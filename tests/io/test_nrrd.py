@@ -20,7 +20,7 @@ from edgeflow_med.segmentation import AlgorithmType, Code, Segment, Segmentation
 from edgeflow_med.volume import Volume
 from tests.io.here import read_segmentation, read_volume
 from tests.io.test_orientations import to_itk
-from tests.phantoms import Phantom, ellipsoid, is_true, one_segment
+from tests.phantoms import Phantom, ellipsoid, is_true, one_segment, write_series
 
 PHANTOM = Phantom()
 SLICER = """
@@ -92,6 +92,34 @@ def test_a_header_that_points_to_another_file_is_not_followed(tmp_path: Path) ->
     (tmp_path / "image.mhd").rename(tmp_path / "image.mha")
     with pytest.raises(ReadError, match="keeps its voxels in another file"):
         read_volume(tmp_path / "image.mha")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "old", "new"),
+    [
+        (".mha", "ElementDataFile = ", "ElementDataFile: "),
+        (".mha", "ElementDataFile = ", "ElementDataFile="),
+        (".mha", "ElementDataFile = ", " ElementDataFile\t=\t"),
+        (".nrrd", "data file: ", "datafile: "),
+        (".nrrd", "data file: ", "DATA FILE: "),
+        (".nrrd", "data file: ", "x:=1\rdata file: "),
+    ],
+)
+def test_no_spelling_of_another_file_that_itk_follows_escapes(suffix: str, old: str, new: str, tmp_path: Path) -> None:
+    header = tmp_path / ("image.mhd" if suffix == ".mha" else "image.nhdr")
+    SimpleITK.WriteImage(to_itk(PHANTOM.volume()), str(header))
+    header.write_text(header.read_text().replace(old, new), newline="")
+    path = header.rename(tmp_path / f"image{suffix}")
+    SimpleITK.ReadImage(str(path))
+    with pytest.raises(ReadError, match="keeps its voxels in another file"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_the_name_says_what_a_file_is_not_its_content(suffix: str, tmp_path: Path) -> None:
+    write_series(tmp_path / "in", replace(PHANTOM, shape=(1, 40, 56)))[0].rename(tmp_path / f"slice{suffix}")
+    with pytest.raises(ReadError, match=f"Cannot read slice{suffix}"):
+        read_volume(tmp_path / f"slice{suffix}")
 
 
 @pytest.mark.parametrize("suffix", [".nhdr", ".mhd"])
