@@ -17,6 +17,9 @@ from edgeflow_med.volume import Volume
 if TYPE_CHECKING:
     import SimpleITK
 
+# By suffix; the rest is NIfTI, which this module reads only to prove what `io.nifti` wrote.
+_READERS = {".mha": "MetaImageIO", ".mhd": "MetaImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO"}
+
 
 def read_itk(path: Path, *, modality: str | None = None) -> Volume:
     """Read a three-dimensional grey-value NRRD or MHA image.
@@ -48,15 +51,14 @@ def read_itk_array(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]
     voxels = data_file(path)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
-    reader.SetImageIO("MetaImageIO" if path.suffix.lower() in (".mha", ".mhd") else "NrrdImageIO")  # not by content
+    reader.SetImageIO(_READERS.get(path.suffixes[-1].lower(), "NiftiImageIO"))  # not by content
     try:
         reader.ReadImageInformation()
         _check_claim(reader, voxels)
         image = reader.Execute()
     except (RuntimeError, OverflowError) as error:
-        reason = " ".join(str(error).strip().splitlines()[-1:]).rpartition("ERROR: ")[
-            2
-        ]  # before it stand places in code
+        last = " ".join(str(error).strip().splitlines()[-1:])
+        reason = last.rpartition("ERROR: ")[2]  # before it stand places in code
         raise ReadError(f"Cannot read {path.name}: {reason[-MOST:]}") from None
     if image.GetDimension() != 3:
         raise ReadError(f"{path.name} has {image.GetDimension()} dimensions, not three; give one scan.")
