@@ -9,14 +9,16 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from edgeflow_med.session.state import SliceStatus, plane_of
 
 if TYPE_CHECKING:
+    from edgeflow_med.prompts import Prompt
     from edgeflow_med.session import Session
     from edgeflow_med.session.changes import Box, PackedPrediction, SliceKey
     from edgeflow_med.session.state import SegmentState, SliceState
+    from edgeflow_med.volume import Volume
 
 UNSURE = 0.75  # proposed slices below this expected IoU are marked
 STROKE_STEP_MM = 2.0  # a stroke is drawn as a row of dots
@@ -57,26 +59,62 @@ class Dot:
     Attributes:
         position: LPS mm.
         positive: What the prompt says.
-        which: The prompt.
     """
 
     position: tuple[float, float, float]
     positive: bool
-    which: Which
 
 
-def prompt_dots(session: Session) -> list[Dot]:
-    """All prompts of a session: a click is one dot, a stroke a row of them."""
-    dots = []
-    for segment in session.segments:
-        for key, known in segment.slices.items():
-            for number, prompt in enumerate(known.prompts):
-                line = session.volume.position(prompt.points)
-                lengths = np.linalg.norm(np.diff(line, axis=0), axis=1)
-                steps = np.floor(np.concatenate([[0.0], lengths.cumsum()]) / STROKE_STEP_MM)
-                for x, y, z in line[np.unique(steps, return_index=True)[1]].tolist():
-                    dots.append(Dot((x, y, z), prompt.positive, (segment.id, key, number)))
-    return dots
+class PromptMap:
+    """All prompts of a session as dots: a click is one, a stroke a row of them.
+
+    Attributes:
+        dots: By prompt.
+    """
+
+    def __init__(self) -> None:
+        self.dots: dict[Which, list[Dot]] = {}
+        self._known: dict[tuple[int, SliceKey], tuple[Prompt, ...]] = {}
+
+    def update(self, session: Session) -> tuple[list[Which], list[Which]]:
+        """Bring the dots up to date; tells which prompts are gone and which are new, a changed one being both."""
+        now = {
+            (segment.id, key): known.prompts
+            for segment in session.segments
+            for key, known in segment.slices.items()
+            if known.prompts
+        }
+        gone, new = list[Which](), list[Which]()
+        for place in [each for each in {**self._known, **now} if self._known.get(each) is not now.get(each)]:
+            before, after = self._known.get(place, ()), now.get(place, ())
+            for number in range(max(len(before), len(after))):
+                if before[number : number + 1] != after[number : number + 1]:
+                    gone += [(*place, number)] if number < len(before) else []
+                    new += [(*place, number)] if number < len(after) else []
+        for which in gone:
+            del self.dots[which]
+        for which in new:
+            self.dots[which] = _dots(now[which[0], which[1]][which[2]], session.volume)
+        self._known = now
+        return gone, new
+
+    def at(self, position: ArrayLike, near_mm: float) -> Which | None:
+        """The prompt drawn nearest to an LPS position, if that is within ``near_mm``."""
+        gaps = [
+            (float(np.linalg.norm(np.subtract(position, dot.position))), which)
+            for which, dots in self.dots.items()
+            for dot in dots
+        ]
+        gap, which = min(gaps, default=(np.inf, None))
+        return which if gap <= near_mm else None
+
+
+def _dots(prompt: Prompt, volume: Volume) -> list[Dot]:
+    line = volume.position(prompt.points)
+    lengths = np.linalg.norm(np.diff(line, axis=0), axis=1)
+    steps = np.floor(np.concatenate([[0.0], lengths.cumsum()]) / STROKE_STEP_MM)
+    shown = line[np.unique(steps, return_index=True)[1]].tolist()
+    return [Dot((x, y, z), prompt.positive) for x, y, z in shown]
 
 
 class ProposalMap:

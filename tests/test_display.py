@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeflow_med.display import EdgeMap, Mark, ProposalMap, prompt_dots, review_bar
+from edgeflow_med.display import EdgeMap, Mark, PromptMap, ProposalMap, review_bar
 from edgeflow_med.session import Session
 from edgeflow_med.volume import Volume
 from tests.region_growing import RegionGrower
@@ -38,14 +38,40 @@ def test_the_bar_marks_every_slice(session: Session) -> None:
 
 
 def test_dots_lie_on_their_prompts(session: Session) -> None:
+    drawn = PromptMap()
     session.click((4, 20, 24))
     session.scribble([(2, 20, 20), (2, 20, 21), (2, 20, 30)], positive=False)
-    click, first, second = prompt_dots(session)
-    np.testing.assert_allclose(click.position, session.volume.position((4, 20, 24)))
-    assert (click.positive, click.which) == (True, (1, (0, 4), 0))
-    assert (first.positive, second.positive) == (False, False)
-    np.testing.assert_allclose(first.position, session.volume.position((2, 20, 20)))
-    np.testing.assert_allclose(second.position, session.volume.position((2, 20, 30)))
+    click, scribble = (1, (0, 4), 0), (1, (0, 2), 0)
+    assert drawn.update(session) == ([], [click, scribble])
+    (only,), (first, second) = drawn.dots[click], drawn.dots[scribble]
+    assert (only.positive, first.positive, second.positive) == (True, False, False)
+    for dot, index in ((only, (4, 20, 24)), (first, (2, 20, 20)), (second, (2, 20, 30))):
+        np.testing.assert_allclose(dot.position, session.volume.position(index))
+    near = session.volume.position((4, 20, 25))
+    assert drawn.at(near, 1.0) == click
+    assert drawn.at(near, 0.5) is None
+
+
+def test_dots_follow_the_session(session: Session) -> None:
+    drawn = PromptMap()
+    session.click((4, 20, 24))
+    session.click((4, 14, 24), positive=False)
+    session.click((4, 26, 24), positive=False)
+    drawn.update(session)
+    session.delete_prompt(None, None, 4, 1)
+    gone, new = drawn.update(session)
+    assert gone == [(1, (0, 4), 1), (1, (0, 4), 2)]
+    assert new == [(1, (0, 4), 1)]
+    np.testing.assert_allclose(drawn.dots[1, (0, 4), 1][0].position, session.volume.position((4, 26, 24)))
+    assert drawn.update(session) == ([], [])
+    session.undo()
+    session.undo()
+    drawn.update(session)
+    assert set(drawn.dots) == {(1, (0, 4), 0), (1, (0, 4), 1)}
+    session.remove_segment()
+    drawn.update(session)
+    assert drawn.dots == {}
+    assert drawn.at((0, 0, 0), 1e9) is None
 
 
 def test_proposals_follow_the_session(session: Session) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
+
 from EdgeFlowLib.bridge import Bridge, volume_from_node
 from EdgeFlowLib.interaction import Gesture, Interaction
 from EdgeFlowLib.overlays import Overlays

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import slicer
 import vtk
+
 from EdgeFlowLib.bridge import LABELMAP, TO_LPS, new_image
 
 if TYPE_CHECKING:
-    from edgeflow_med.display import Dot, Which
+    from edgeflow_med.display import Which
     from edgeflow_med.session.changes import Box
     from edgeflow_med.session.state import SegmentState
     from EdgeFlowLib.bridge import Bridge
@@ -32,11 +32,12 @@ class Overlays:
     """
 
     def __init__(self, bridge: Bridge) -> None:
-        from edgeflow_med.display import ProposalMap
+        from edgeflow_med.display import PromptMap, ProposalMap
 
         self._bridge, self._nodes = bridge, list[Any]()
         self._points = {positive: self._add_points(colour) for positive, colour in COLOURS.items()}
-        self._dots: list[Dot] = []
+        self._prompts, self._selected = PromptMap(), None
+        self._markers: dict[Which, tuple[Any, list[str]]] = {}  # which control points of which node
         node = self._add("vtkMRMLSegmentationNode", "EdgeFlow proposed")
         node.GetDisplayNode().SetOpacity2DFill(0.6)
         identifier = node.GetSegmentation().AddEmptySegment("proposed", "Proposed", PROPOSED)
@@ -62,16 +63,21 @@ class Overlays:
             selected: The prompt that stands out.
             boxes: By segment id, where voxels changed; None for everywhere.
         """
-        from edgeflow_med.display import prompt_dots
-
-        self._dots = prompt_dots(self._bridge.session)
-        for positive, node in self._points.items():
-            with slicer.util.NodeModify(node):
-                node.RemoveAllControlPoints()
-                for dot in self._dots:
-                    if dot.positive is positive:
-                        number = node.AddControlPoint(vtk.vtkVector3d(*(TO_LPS[:3, :3] @ dot.position)))
-                        node.SetNthControlPointSelected(number, dot.which == selected)
+        gone, new = self._prompts.update(self._bridge.session)
+        for which in gone:
+            node, identifiers = self._markers.pop(which)
+            for identifier in identifiers:
+                node.RemoveNthControlPoint(node.GetNthControlPointIndexByID(identifier))
+        for which in new:
+            dots = self._prompts.dots[which]
+            node = self._points[dots[0].positive]
+            places = [vtk.vtkVector3d(*(TO_LPS[:3, :3] @ dot.position)) for dot in dots]
+            self._markers[which] = node, [node.GetNthControlPointID(node.AddControlPoint(place)) for place in places]
+        for which in {*new, selected, self._selected} & set(self._markers):
+            node, identifiers = self._markers[which]
+            for identifier in identifiers:
+                node.SetNthControlPointSelected(node.GetNthControlPointIndexByID(identifier), which == selected)
+        self._selected = selected
         if self._proposals.update(self._bridge.session.segments, boxes):
             self._proposal_image.GetPointData().GetScalars().Modified()
             self._proposal_image.Modified()
@@ -82,10 +88,7 @@ class Overlays:
 
     def prompt_at(self, index: Any, near_mm: float) -> Which | None:
         """The prompt drawn within ``near_mm`` of an index (k, j, i), if there is one."""
-        here = self._bridge.session.volume.position(index)
-        gaps = [(float(np.linalg.norm(here - dot.position)), dot.which) for dot in self._dots]
-        gap, which = min(gaps, default=(np.inf, None))
-        return which if gap <= near_mm else None
+        return self._prompts.at(self._bridge.session.volume.position(index), near_mm)
 
     def _add(self, kind: str, name: str) -> Any:
         node = slicer.mrmlScene.CreateNodeByClass(kind)

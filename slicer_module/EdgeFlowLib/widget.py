@@ -7,10 +7,11 @@ from pathlib import Path
 import qt
 import slicer
 import vtk
-from EdgeFlowLib import installation
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
+
+from EdgeFlowLib import installation
 
 POLL_MS = 20
 # Actions and their keys, which the reader can change. An action is a method of the widget, the case or the desk; buttons
@@ -28,8 +29,11 @@ SHORTCUTS = {
     "disarm": "Esc",
 }
 FORMATS = (".dcm", ".dcm", ".nii.gz", ".seg.nrrd")  # in the order of exportFormatCombo; the first goes to the database
-NEED_CASE = ("segmentsTable", "segmentGroup", "reviewGroup", "exportButton", "edgesCheck", "segmentEditor")
-COLOURS = {"none": "#555", "annotated": "#3b82f6", "accepted": "#22a35a", "proposed": "#f2b134", "unsure": "#e5484d"}
+NEED_CASE = (
+    *("segmentsTable", "segmentGroup", "reviewGroup", "exportButton", "edgesCheck", "segmentEditor"),
+    *("undoButton", "redoButton", "deletePromptButton"),
+)
+COLOURS = {"none": "#555", "annotated": "#3b82f6", "accepted": "#22a35a", "proposed": "#a855f7", "unsure": "#e5484d"}
 GROOVE = (
     "QSlider::groove:horizontal {height: 14px; background: qlineargradient(x1:0, y1:0, x2:1, y2:0, %s)}"
     "QSlider::handle:horizontal {width: 5px; margin: -3px 0; background: #fff; border: 1px solid #000}"

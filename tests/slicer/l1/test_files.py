@@ -102,8 +102,10 @@ def test_slicers_own_segmentation_file(reader: Callable[..., Reader], tmp_path: 
     assert found.segments[0].tracking_uid == desk.case.desk.current.tracking_uid
     other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     assert storage.ReadData(other)
-    np.testing.assert_array_equal(slicer.util.arrayFromSegmentBinaryLabelmap(
-        other, other.GetSegmentation().GetNthSegmentID(0), desk.volume) > 0, mask)
+    np.testing.assert_array_equal(
+        slicer.util.arrayFromSegmentBinaryLabelmap(other, other.GetSegmentation().GetNthSegmentID(0), desk.volume) > 0,
+        mask,
+    )
 
 
 @pytest.mark.parametrize("name", ["lesion.nii.gz", "lesion.seg.nrrd"])

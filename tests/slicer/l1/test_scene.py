@@ -169,7 +169,12 @@ def test_name_colour_terminology_and_lock_go_both_ways(reader: Callable[..., Rea
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     logic.SetSegmentStatus(segment, logic.Completed)
     desk.settle()
-    assert (state.label, state.colour, state.type.meaning, state.locked) == ("Metastasis", (51, 102, 153), "Liver", True)
+    assert (state.label, state.colour, state.type.meaning, state.locked) == (
+        "Metastasis",
+        (51, 102, 153),
+        "Liver",
+        True,
+    )
     for _ in range(3):
         desk.case.desk.undo()
     desk.settle()
