@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLSLossless,
     RLELossless,
     generate_uid,
 )
 
 from edgeflow_med.errors import EdgeFlowError, GeometryError, ReadError
-from tests.io.edits import SMALL, compressed, drop, put, two_series
+from tests.io.edits import SMALL, compress_lossless_jpeg, compressed, drop, encoded, put, two_series
 from tests.io.here import list_series, read_volume
-from tests.phantoms import AXIAL, write_series
+from tests.phantoms import AXIAL, Edit, write_enhanced, write_series
 
 # What the phantoms do wrong on purpose, pydicom says while it writes them.
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR", "ignore:Unknown encoding")
@@ -46,6 +48,32 @@ def truncated_rle(folder: Path) -> None:
 def truncated_jpeg_2000(folder: Path) -> None:
     path = write_series(folder, AXIAL, compressed(JPEG2000Lossless))[2]
     path.write_bytes(path.read_bytes()[:-400])
+
+
+def truncated_as(edit: Edit) -> Callable[[Path], None]:
+    """A slice whose file ends in the middle of its pixels."""
+
+    def make(folder: Path) -> None:
+        path = write_series(folder, AXIAL, edit)[2]
+        whole = path.read_bytes()
+        path.write_bytes(whole[: (len(whole) + whole.index(b"\xe0\x7f\x10\x00")) // 2])
+
+    return make
+
+
+def truncated_lossless_jpeg(folder: Path) -> None:
+    truncated_as(lambda dataset, _: compress_lossless_jpeg(dataset, dataset.pixel_array[None], folder))(folder)
+
+
+def truncated_deflated(folder: Path) -> None:
+    path = write_series(folder, AXIAL, encoded(DeflatedExplicitVRLittleEndian))[2]
+    path.write_bytes(path.read_bytes()[:-400])
+
+
+def truncated_enhanced(folder: Path) -> None:
+    write_enhanced(folder / "enhanced.dcm", AXIAL)
+    path = folder / "enhanced.dcm"
+    path.write_bytes(path.read_bytes()[:-1000])
 
 
 def cut_header(folder: Path) -> None:
@@ -111,8 +139,20 @@ REFUSED: dict[str, tuple[Callable[[Path], object], type[EdgeFlowError], str]] = 
     "truncated pixels": (truncated, ReadError, "slice002.dcm"),
     "truncated RLE": (truncated_rle, ReadError, "slice002.dcm"),
     "truncated JPEG 2000": (truncated_jpeg_2000, ReadError, "slice002.dcm"),
-    "cut header": (cut_header, GeometryError, "slice is missing after.*slice001.dcm to slice003.dcm"),
-    "an empty file": (emptied, GeometryError, "slice is missing after.*slice001.dcm to slice003.dcm"),
+    "truncated JPEG-LS": (truncated_as(compressed(JPEGLSLossless)), ReadError, "slice002.dcm"),
+    "truncated lossless JPEG": (truncated_lossless_jpeg, ReadError, "slice002.dcm"),
+    "truncated deflated": (truncated_deflated, GeometryError, "missing after.* Left out: slice002.dcm is broken"),
+    "truncated enhanced": (truncated_enhanced, ReadError, "enhanced.dcm is truncated"),
+    "cut header": (
+        cut_header,
+        GeometryError,
+        "slice is missing after.*slice001.dcm to slice003.dcm.* Left out: slice002.dcm",
+    ),
+    "an empty file": (
+        emptied,
+        GeometryError,
+        "slice is missing after.* Left out: slice002.dcm is not DICOM but an empty",
+    ),
     "spacing 2 then 4 mm": (spacing_changes, GeometryError, "not evenly spaced: gaps from 2 to 4 mm"),
     "mixed orientation": (mixed_orientation, ReadError, "2 series, choose one by --series.*orientation 1/0/0"),
     "no position": (

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeflow_med.errors import EdgeFlowError, ReadError, UsageError
+from edgeflow_med.errors import EdgeFlowError, GeometryError, ReadError, UsageError
 from edgeflow_med.io.dicom.frames import Scan, scan
-from edgeflow_med.io.dicom.geometry import build_grid
+from edgeflow_med.io.dicom.geometry import Grid, build_grid
 from edgeflow_med.io.dicom.pixels import read_pixels
 from edgeflow_med.io.dicom.stacks import Stack, find_stacks
 from edgeflow_med.io.info import SeriesInfo
@@ -40,7 +40,7 @@ def read_dicom(
     """
     found = scan(paths)
     stack, notes = _choose(find_stacks(found), series, found)
-    grid = build_grid(stack.frames, allow_gaps=allow_gaps)
+    grid = _grid(stack, found.left_out, allow_gaps=allow_gaps)
     array, headers, pixel_notes = read_pixels(grid)
     said = str(headers[0].get("Modality", ""))
     if modality and said in ("CT", "MR") and said != modality:
@@ -81,10 +81,20 @@ def _describe(stack: Stack, left_out: tuple[str, ...]) -> SeriesInfo:
     )
     try:
         _check_volume(stack)
-        grid = build_grid(stack.frames)
+        grid = _grid(stack, left_out)
     except EdgeFlowError as error:
         return info.with_error(str(error))
     return info.with_grid(grid.affine, grid.warnings)
+
+
+def _grid(stack: Stack, left_out: tuple[str, ...], *, allow_gaps: bool = False) -> Grid:
+    """The grid of a stack; where there is none, files that could not be read may be the reason."""
+    try:
+        return build_grid(stack.frames, allow_gaps=allow_gaps)
+    except GeometryError as error:
+        if not left_out:
+            raise
+        raise GeometryError(f"{error} Left out: {left_out[0]}") from None
 
 
 def _choose(stacks: list[Stack], series: str | None, found: Scan) -> tuple[Stack, tuple[str, ...]]:
