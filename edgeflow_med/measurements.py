@@ -10,7 +10,8 @@ the lesion, as a ruler laid from tip to tip does.
 
 The surface is that of a mesh made by marching cubes at 0.5, as the Image Biomarker Standardisation Initiative defines
 "surface area (mesh)" (IBSI, code C0JK; Zwanenburg et al., Radiology 295:328, 2020). On a mask its small steps make it
-some percent larger than the smooth surface, 8 % on a sphere.
+larger than the smooth surface: by 8 % on a sphere of cubic voxels, by 15 % where slices are three times as thick as
+pixels are wide. Compare it with surfaces that were measured in the same way only.
 """
 
 from __future__ import annotations

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom import Dataset
 from scipy.spatial.transform import Rotation
 
 from edgeflow_med.errors import GeometryError
-from edgeflow_med.measurements import longest_diameters, slice_diameters, volume_ml
+from edgeflow_med.measurements import (
+    gap_warnings,
+    longest_diameters,
+    measure,
+    slice_diameters,
+    surface_cm2,
+    volume_ml,
+)
 from edgeflow_med.volume import Plane, Volume
 
 
@@ -167,3 +176,64 @@ def test_fast_enough_for_a_whole_scan():
     found = slice_diameters(mask, grid(mask.shape, (1.0, 0.8, 0.8)))
     assert len(found) == 100
     assert time.perf_counter() - started < 10.0  # 0.5 s on a quiet laptop core
+
+
+def ball(radius: float, spacing: tuple[float, float, float]) -> np.ndarray:
+    half = [math.ceil(radius / mm) + 2 for mm in spacing]
+    indices = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in half], indexing="ij"), -1)
+    return np.asarray(np.linalg.norm(indices * spacing, axis=-1) <= radius)
+
+
+@pytest.mark.parametrize(("spacing", "too_large"), [((1.0, 1.0, 1.0), 1.08), ((2.0, 0.7, 0.7), 1.15)])
+def test_surface_of_a_ball_is_a_little_too_large_as_documented(spacing, too_large):
+    mask = ball(20, spacing)
+    rotation = Rotation.from_euler("xyz", (20, 30, 40), degrees=True).as_matrix()
+    area = surface_cm2(mask, grid(mask.shape, spacing, rotation))
+    assert area / (4 * math.pi * 2.0**2) == pytest.approx(too_large, abs=0.02)
+
+
+def test_surface_of_a_box_that_touches_the_border_and_of_a_sheared_one():
+    mask = np.ones((4, 10, 10), bool)
+    assert surface_cm2(mask, grid(mask.shape, (5.0, 1.0, 1.0))) == pytest.approx(
+        10.0, rel=0.07
+    )  # its corners are cut off
+    assert surface_cm2(np.zeros_like(mask), grid(mask.shape)) == 0
+    straight, sheared = (surface_cm2(mask, grid(mask.shape, (5.0, 1.0, 1.0), shear=mm)) for mm in (0.0, 5.0))
+    assert sheared > 1.05 * straight
+
+
+def test_values_are_those_of_the_voxels_inside():
+    mask = np.zeros((3, 5, 5), bool)
+    mask[1, 1:3, 1:3] = True
+    volume = grid(mask.shape)
+    volume.array[mask] = (10, 20, 30, 40)
+    found = measure(mask, volume)
+    assert (found.mean, found.sd) == (25.0, pytest.approx(math.sqrt(125)))
+    assert found.longest == found.diameters[0]
+    assert found.warnings == ()
+    empty = measure(np.zeros_like(mask), volume)
+    assert (empty.volume_ml, empty.longest, empty.mean, empty.sd, empty.surface_cm2) == (0, None, None, None, 0)
+
+
+def test_slices_without_outline_missing_slices_and_gaps_between_slices_are_told():
+    mask = np.zeros((9, 5, 5), bool)
+    mask[[1, 2, 6], 2, 2] = True
+    plain = grid(mask.shape, (5.0, 1.0, 1.0))
+    assert gap_warnings(mask, plain) == [
+        "3 slices between slice 1 and 6 along k are empty; volume and surface hold only what was outlined."
+    ]
+    assert gap_warnings(mask, plain, axis=1) == []
+    headers = []
+    for k in range(9):
+        header = Dataset()
+        header.SliceThickness = 3
+        if k != 4:
+            header.SOPInstanceUID = f"1.2.{k}"
+        headers.append(header)
+    _, missing, apart = gap_warnings(mask, replace(plain, headers=tuple(headers)))
+    assert missing.startswith("1 of its slices are missing")
+    assert apart.startswith("Slices are 3 mm thick and 5 mm apart")
+    solid = mask.copy()
+    solid[3:6, 2, 2] = True
+    whole = tuple(header for header in headers if "SOPInstanceUID" in header)
+    assert gap_warnings(solid[:8], replace(grid((8, 5, 5), (3.0, 1.0, 1.0)), headers=whole)) == []
