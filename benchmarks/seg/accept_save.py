@@ -40,13 +40,13 @@ JOBS: dict[str, tuple[str, ...]] = {
 }
 
 
+# Loaded before the forks: what is killed is to be saving, not loading.
 _LIBRARIES = (
     "highdicom.seg",
     "highdicom.sr",
     "nibabel",
     "SimpleITK",
-    "pydicom.sr.codedict",
-    "edgeflow_med.io.dicom_sr",
+    *(f"edgeflow_med.io.{name}" for name in ("bids", "dicom_seg", "dicom_sr", "labelmap", "nifti", "nrrd")),
 )
 
 
