@@ -67,11 +67,12 @@ class Gap:
         return len(self.up) == len(self.down) == self.high - self.low - 1
 
     @property
-    def slices(self) -> range:
-        """All that may be written, in the volume's order; where the runs do not meet, also what lies between them."""
-        first = self.up.start if self.up else self.down[-1]
-        last = self.down.start if self.down else self.up[-1]
-        return range(first, last + 1)
+    def slices(self) -> list[range]:
+        """All that may be written, in the volume's order: one range, or two where the runs do not meet."""
+        down = range(self.down[-1], self.down.start + 1) if self.down else range(0)
+        if self.up and down and down.start <= self.up.stop:
+            return [range(self.up.start, down.stop)]
+        return [numbers for numbers in (self.up, down) if numbers]
 
 
 def find_gaps(
@@ -129,10 +130,10 @@ def touched(
     thickness: float = 1.0,
     anchors: Collection[int] = (),
 ) -> list[range]:
-    """Which slices :func:`edgeflow_med.propagation.walk` would look at; arguments as there.
+    """Which slices :func:`edgeflow_med.propagation.walk` may write; arguments as there.
 
     Raises:
         UsageError: As there.
     """
     reach = Reach(directions, limit, limit_mm, thickness)
-    return [gap.slices for gap in find_gaps(count, known, starts, anchors, reach)]
+    return [numbers for gap in find_gaps(count, known, starts, anchors, reach) for numbers in gap.slices]
