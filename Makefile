@@ -39,6 +39,11 @@ SLICER_RUN := $(VENV)-slicer/$(notdir $(BIN))/python
 test-slicer: venv test-deps ## the tests of the 3D Slicer module alone
 	@if $(RUN) scripts/slicer_environment.py; then $(SLICER_RUN) -m pytest -m "not slow and not gpu" tests/slicer/l1 tests/slicer/l2; fi
 
+.PHONY: screenshots
+screenshots: venv test-deps ## take the pictures of the 3D Slicer module anew, into docs/images/slicer
+	$(RUN) scripts/slicer_environment.py
+	EDGEFLOW_SCREENSHOTS=1 $(SLICER_RUN) -m pytest tests/slicer/l2/test_screenshots.py
+
 # Debian packages that some tests need: installed only for root on Debian, elsewhere those tests skip and name the command.
 .PHONY: test-deps
 test-deps:

@@ -35,7 +35,7 @@ class EdgeFlowSelfTest(unittest.TestCase):
         self.panel = slicer.modules.EdgeFlowWidget
         self.panel.ui.volumeSelector.setCurrentNode(self.volume)
 
-    def wait_for(self, condition, seconds=60):
+    def wait_for(self, condition, seconds=120):
         """Let the application work until something is so."""
         end = time.monotonic() + seconds
         while not condition():
@@ -48,8 +48,7 @@ class EdgeFlowSelfTest(unittest.TestCase):
         view = slicer.app.layoutManager().sliceWidget("Red")
         ras = [*index[::-1], 1]  # the volume's matrix is the identity
         view.mrmlSliceNode().SetSliceOffset(ras[2])
-        to_view = slicer.vtkMRMLSliceNode.GetXYToRAS(view.mrmlSliceNode())
-        inverse = np.linalg.inv(slicer.util.arrayFromVTKMatrix(to_view))
+        inverse = np.linalg.inv(slicer.util.arrayFromVTKMatrix(view.mrmlSliceNode().GetXYToRAS()))
         x, y = (round(each) for each in (inverse @ ras)[:2])
         interactor = view.sliceView().interactor()
         for event in ("MouseMoveEvent", "LeftButtonPressEvent", "LeftButtonReleaseEvent"):

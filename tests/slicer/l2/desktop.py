@@ -179,6 +179,10 @@ class LayoutManager(QObject):
         """A view by its name."""
         return self._widgets[name]
 
+    def mrmlSliceLogics(self) -> Any:
+        """The logics of all slice views."""
+        return slicer.app.applicationLogic().GetSliceLogics()
+
     def resetSliceViews(self) -> None:
         """Show all of what is shown."""
         for widget in self._widgets.values():

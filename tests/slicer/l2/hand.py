@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from PIL import Image
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
@@ -72,7 +73,8 @@ class Hand:
     def press(self, button: Any) -> None:
         """Click on a button of the panel; it must be one that a reader could click on."""
         assert button.enabled, f"{button.objectName} is disabled"
-        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        place = QPoint(min(12, button.width // 2), button.height // 2)  # where a check box has its box
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place)
 
     def key(self, key: Any, *, ctrl: bool = False) -> None:
         """Press a key while the pointer is over the views."""
@@ -103,6 +105,7 @@ class Hand:
             slicer.app.processEvents()
         path = folder / f"{name}.png"
         assert self.window.grab().save(str(path))
+        Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)  # a third of the size
         return path
 
 

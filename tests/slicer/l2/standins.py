@@ -311,7 +311,7 @@ class qMRMLSegmentsTableView(qMRMLWidget):
             segment, display = segmentation.GetSegment(identifier), self._node.GetDisplayNode()
             shown = display is None or display.GetSegmentVisibility(identifier)
             texts = (
-                "👁" if shown else "–",
+                "●" if shown else "○",
                 "",
                 logic.GetSegmentStatusAsHumanReadableString(logic.GetSegmentStatus(segment)),
             )

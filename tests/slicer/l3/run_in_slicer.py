@@ -26,15 +26,15 @@ class Counter:
         self.counts["collected"] = len(session.items)
 
     def pytest_collectreport(self, report) -> None:
-        self._count(report)
+        if not report.passed:
+            self._count(report)
 
     def pytest_runtest_logreport(self, report) -> None:
         if report.when == "call" or not report.passed:
             self._count(report)
 
     def _count(self, report) -> None:
-        if report.failed or getattr(report, "when", None) or report.skipped:
-            self.counts[report.outcome] += 1
+        self.counts[report.outcome] += 1
         if report.failed:
             self.problems.append(f"{report.nodeid}\n{report.longreprtext}")
 
