@@ -207,7 +207,7 @@ class Desk(Live):
         if self.selected is None:
             raise UsageError("No prompt is selected; click on its marker.")
         segment, (axis, index), number = self.selected
-        self.session.delete_prompt(segment, self.session.volume.plane(axis), index, number)
+        self.delete(segment, self.session.volume.plane(axis), index, number)
 
     def propagate_down(self) -> None:
         """Carry the current segment to lower slice numbers."""

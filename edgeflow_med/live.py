@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,11 +82,7 @@ def journal_text(session: Session) -> str:
     return (session.case_dir / FILE_NAME).read_text("utf-8")
 
 
-@dataclass(frozen=True)
-class _Waiting:
-    prompt: Prompt
-    segment: SegmentState
-    plane: Plane
+Asking = Callable[[], "Question | Change"]
 
 
 class Live:
@@ -101,8 +96,8 @@ class Live:
 
     def __init__(self, session: Session, worker: Worker, report: Callable[[str], None]) -> None:
         self.session, self._worker, self._report = session, worker, report
-        self._waiting: deque[_Waiting] = deque()
-        self._out: tuple[_Waiting, Question] | None = None
+        self._waiting: deque[Asking] = deque()
+        self._out: tuple[Asking, Question] | None = None
         self._walk: Walk | None = None
 
     @property
@@ -136,18 +131,40 @@ class Live:
             PromptError: It does not lie on one slice of the volume.
             WriteError: The journal could not be written; nothing has changed.
         """
-        self.stop()
-        self._waiting.append(_Waiting(prompt, segment, plane))
-        self._ask_next()
+        self._queue(lambda: self.session.ask(prompt, segment, plane))
 
-    def _ask_next(self) -> None:
-        if self._out is not None or not self._waiting:
+    def delete(self, segment: int, plane: Plane, index: int, number: int) -> None:
+        """Take back a prompt; the slice is asked about anew if others are left.
+
+        Raises:
+            PromptError: There is no such prompt.
+            UsageError: The segment is locked.
+        """
+        self._queue(lambda: self.session.ask_without(segment, plane, index, number))
+
+    def _queue(self, asking: Asking) -> None:
+        self.stop()
+        if self._out is None:
+            self._send(asking)
+        else:
+            self._waiting.append(asking)
+
+    def _send(self, asking: Asking) -> None:
+        from edgeflow_med.session import Change
+
+        question = asking()
+        if isinstance(question, Change):
             return
-        waiting = self._waiting.popleft()
-        question = self.session.ask(waiting.prompt, waiting.segment, waiting.plane)
-        self._out = waiting, question
-        self._report(f"{waiting.segment.label}, {self._place(question.key)}: asking ...")
+        self._out = asking, question
+        self._report(f"{self._label(question)}: asking ...")
         self._worker.submit("prompt", partial(self._predict, question.request), partial(self._answered, question))
+
+    def _send_next(self) -> None:
+        while self._waiting and self._out is None:
+            try:
+                self._send(self._waiting.popleft())
+            except EdgeFlowError as error:
+                self._report(str(error))
 
     def _predict(self, request: SliceRequest) -> Prediction:
         assert self.session.predictor is not None  # session.ask has refused otherwise
@@ -156,27 +173,25 @@ class Live:
     def _answered(self, question: Question, result: Prediction | BaseException) -> None:
         if self._out is None or self._out[1] is not question:
             return  # undone in the meantime
-        waiting, self._out = self._out[0], None
+        asking, self._out = self._out[0], None
         try:
             change = self.session.answer(question, _or_raise(result))
         except StaleQuestion:
             self.session.drop(question)
-            self._waiting.appendleft(waiting)
+            self._waiting.appendleft(asking)
         except Exception as error:  # noqa: BLE001 - see _told
             self.session.drop(question)
             self._report(_told(error))
         else:
-            self._tell(change, question)
-        self._ask_next()
+            quality = "" if change.answer is None else f" quality {change.answer.quality:.2f},"
+            told = f"{self._label(question)}:{quality} {change.seconds:.1f} s"
+            self._report(" ".join([told, *change.warnings]))
+        self._send_next()
 
-    def _tell(self, change: Change, question: Question) -> None:
-        quality = "" if change.answer is None else f" quality {change.answer.quality:.2f},"
-        label = next((s.label for s in self.session.segments if s.id == question.segment), "")
-        told = f"{label}, {self._place(question.key)}:{quality} {change.seconds:.1f} s"
-        self._report(" ".join([told, *change.warnings]))
-
-    def _place(self, key: tuple[int, int]) -> str:
-        return f"{self.session.volume.plane(key[0])} slice {key[1]}"
+    def _label(self, question: Question) -> str:
+        label = next((each.label for each in self.session.segments if each.id == question.segment), "")
+        axis, index = question.key
+        return f"{label}, {self.session.volume.plane(axis)} slice {index}"
 
     def propagate(self, segment: SegmentState, plane: Plane, **limits: Any) -> None:
         """Carry a segment from slice to slice; ``limits`` as in :meth:`edgeflow_med.session.Session.propagate`.

@@ -124,6 +124,24 @@ def test_an_answer_that_comes_too_late_is_asked_for_again(desk: Desk) -> None:
     np.testing.assert_array_equal(desk.segment.mask[4], BALL)
 
 
+def test_deleting_a_prompt_asks_anew_without_waiting(desk: Desk) -> None:
+    desk.allow(2)
+    desk.click(4)
+    desk.click(4, 15, 24, positive=False)
+    desk.settle()
+    plane = desk.session.plane
+    desk.live.delete(1, plane, 4, 1)
+    assert desk.live.asking
+    desk.live.delete(1, plane, 4, 7)  # waits, and is refused when its turn comes
+    desk.allow(1)
+    desk.settle()
+    assert desk.segment.mask[4, 15, 24]
+    assert "has 1 prompts, not a number 7" in desk.told[-1]
+    desk.live.delete(1, plane, 4, 0)  # nothing is left to ask about
+    assert not desk.live.asking
+    assert not desk.segment.mask.any()
+
+
 def test_propagation_walks_without_waiting_and_is_one_step(desk: Desk) -> None:
     desk.allow(100)
     desk.click(4)

@@ -222,6 +222,16 @@ class PromptActions(SegmentActions):
             PromptError: There is no such prompt.
             UsageError: The segment is locked, or the session has no predictor and prompts are left.
         """
+        asked = self.ask_without(segment, plane, index, number)
+        return asked if isinstance(asked, Change) else self._answer_now(asked, self._need_predictor())
+
+    def ask_without(
+        self, segment: SegmentState | int | None, plane: Plane | str | None, index: int, number: int
+    ) -> Question | Change:
+        """The same without predicting: the question about what is left, or the change if nothing is left to ask.
+
+        Arguments and errors as :meth:`delete_prompt`.
+        """
         state, key = self._unlocked(segment), self._key(plane, index)
         known = state.slices.get(key)
         if known is None or not 0 <= number < len(known.prompts):
@@ -232,9 +242,9 @@ class PromptActions(SegmentActions):
         released = self._released(state, key, gone, rest)
         name = f"Delete {type(gone).__name__}"
         if rest:
-            predictor = self._need_predictor()
+            self._need_predictor()
             question = self._make_question(state, key, rest, gone, name, act=None, previous=None, deletes=number)
-            return self._answer_now(replace(question, released=released), predictor)
+            return replace(question, released=released)
         draft = self._draft()
         ground = draft.ground(state.id, key)
         ground = replace(ground, fixed=np.where(released, np.uint8(Fixed.FREE), ground.fixed))
