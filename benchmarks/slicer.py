@@ -1,6 +1,6 @@
 """How fast the 3D Slicer module is: from mouse press to changed pixels, how long a click blocks, how memory grows.
 
-Slicer's own scene and slice view, rendered offscreen by the CPU, on a volume of 512 x 512 x 300 voxels with bright balls.
+Slicer's own scene and slice view, rendered offscreen by the CPU; a volume of 512 x 512 x 300 voxels with bright balls.
 Run by `make bench-slicer`; the result goes to ``benchmarks/results/slicer.json``.
 """
 

@@ -1,6 +1,6 @@
 """Entry of the 3D Slicer module EdgeFlow: what Slicer looks up by name. The rest is in EdgeFlowLib and edgeflow_med."""
 
-import os
+from pathlib import Path
 
 import slicer
 from EdgeFlowLib.installation import add_checkout_to_path, report
@@ -26,7 +26,7 @@ class EdgeFlow(ScriptedLoadableModule):
         self.parent.dependencies = ["SegmentEditor"]
         self.parent.contributors = ["EdgeFlow-Med contributors"]
         self.parent.helpText = _(
-            "Click on a structure of a CT or MR: EdgeFlow outlines it, carries it to the neighbouring slices, and saves "
+            "Click on a structure of a CT or MR: EdgeFlow outlines it, carries it to the neighbouring slices and saves "
             "a verified DICOM-SEG. Left click adds, Ctrl+click removes, a drag scribbles. "
             "Not a medical device: for research only, not for clinical use."
         )
@@ -38,18 +38,19 @@ class EdgeFlow(ScriptedLoadableModule):
 
 def register_sample_data():
     """Offer the scans that ship with the extension in the Sample Data module; nothing is downloaded."""
-    from edgeflow_med.resources import resource
     from SampleData import SampleDataLogic
 
-    icons = os.path.join(os.path.dirname(__file__), "Resources", "Icons")
+    from edgeflow_med.resources import resource
+
+    icons = Path(__file__).parent / "Resources" / "Icons"
     scans = {"rider_lung_ct": _("CT, lung tumour"), "sts_003_ct": _("CT, sarcoma"), "sts_003_mr_t1": _("MR, sarcoma")}
     SampleDataLogic.registerCustomSampleDataCategory("EdgeFlow", title=_("EdgeFlow"))
     for name, title in scans.items():
         SampleDataLogic.registerCustomSampleDataSource(
             category="EdgeFlow",
             sampleName=title,
-            thumbnailFileName=os.path.join(icons, f"{name}.png"),
-            customDownloader=lambda _source, folder=resource("sample_data") / name / "series": load_series(folder),
+            thumbnailFileName=str(icons / f"{name}.png"),
+            customDownloader=lambda _source, name=name: load_series(resource("sample_data") / name / "series"),
         )
 
 

@@ -1,7 +1,7 @@
 """Between Slicer's scene and a session: geometry, voxels and what is said about segments. No Qt.
 
-Each segment keeps a label map of its own over the whole volume, and changed boxes are written into it in place: 1 ms for
-a slice of 512x512x300 where Slicer's own ways take 0.2 to 1.6 s. What others change in the scene (Segment Editor,
+Each segment keeps a label map of its own over the whole volume, and changed boxes are written into it in place: 1 ms
+for a slice of 512x512x300 where Slicer's own ways take 0.2 to 1.6 s. What others change in the scene (Segment Editor,
 segments table, scripts) is found by comparing and becomes a step of the session.
 """
 
@@ -70,7 +70,7 @@ class Bridge:
         self._times: dict[str, int] = {}  # MRML id -> modification time that we know of
         if segmentation_node.GetDisplayNode() is None:
             segmentation_node.CreateDefaultDisplayNodes()
-            segmentation_node.GetDisplayNode().SetOpacity2DFill(0.5)  # the scan must be seen through it
+            segmentation_node.GetDisplayNode().SetOpacity2DFill(0.3)  # the scan must be seen through it
         segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
         known = {str(state.id): state.id for state in session.segments}
         for identifier in self._identifiers():

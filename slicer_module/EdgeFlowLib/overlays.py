@@ -39,7 +39,7 @@ class Overlays:
         self._prompts, self._selected = PromptMap(), None
         self._markers: dict[Which, tuple[Any, list[str]]] = {}  # which control points of which node
         node = self._add("vtkMRMLSegmentationNode", "EdgeFlow proposed")
-        node.GetDisplayNode().SetOpacity2DFill(0.6)
+        node.GetDisplayNode().SetOpacity2DFill(0.5)
         identifier = node.GetSegmentation().AddEmptySegment("proposed", "Proposed", PROPOSED)
         self._proposal_image, array = new_image(bridge.volume_node)
         node.GetSegmentation().GetSegment(identifier).AddRepresentation(LABELMAP, self._proposal_image)
@@ -162,7 +162,7 @@ class Overlays:
         table.SetTypeToUser()
         table.SetNumberOfColors(256)
         for level in range(256):
-            table.SetColor(level, str(level), 0.0, level / 255, 1.0, 1.0)
+            table.SetColor(level, str(level), 0.0, 0.4 + 0.6 * level / 255, 1.0, 1.0)
         table.SetHideFromEditors(True)
         table.SetSaveWithScene(False)
         slicer.mrmlScene.AddNode(table)

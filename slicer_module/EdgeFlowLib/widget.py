@@ -14,8 +14,8 @@ from slicer.util import VTKObservationMixin
 from EdgeFlowLib import installation
 
 POLL_MS = 20
-# Actions and their keys, which the reader can change. An action is a method of the widget, the case or the desk; buttons
-# name theirs in EdgeFlow.ui.
+# Actions and their keys, which the reader can change. An action is a method of the widget, the case or the desk; the
+# buttons name theirs in EdgeFlow.ui.
 SHORTCUTS = {
     "undo": "Ctrl+Z",
     "redo": "Ctrl+Y",
@@ -36,7 +36,7 @@ NEED_CASE = (
 COLOURS = {"none": "#555", "annotated": "#3b82f6", "accepted": "#22a35a", "proposed": "#a855f7", "unsure": "#e5484d"}
 GROOVE = (
     "QSlider::groove:horizontal {height: 14px; background: qlineargradient(x1:0, y1:0, x2:1, y2:0, %s)}"
-    "QSlider::handle:horizontal {width: 5px; margin: -3px 0; background: #fff; border: 1px solid #000}"
+    "QSlider::handle:horizontal {width: 3px; margin: -3px 0; background: transparent; border: 1px solid #fff}"
 )
 
 
@@ -63,8 +63,9 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         root.setMRMLScene(slicer.mrmlScene)
         ui.segmentEditor.undoEnabled = False  # the session's undo knows more
         for button in vars(ui).values():
-            if button.property("action"):
-                button.connect("clicked(bool)", lambda _on, action=button.property("action"): self.act(action))
+            action = button.property("action")
+            if action:
+                button.connect("clicked(bool)", lambda _on, action=action: self.act(action))
         ui.armButton.connect("toggled(bool)", lambda on: on and self.editor and self.editor.SetActiveEffectName(""))
         ui.signButton.connect("toggled(bool)", lambda minus: ui.signButton.setText(_("Remove") if minus else _("Add")))
         ui.reviewSlider.connect("valueChanged(int)", lambda index: self.act("show_slice", index))
@@ -108,6 +109,7 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Do what a button or key says; what the library refuses is told in the status line."""
         from edgeflow_med.errors import EdgeFlowError
 
+        self._take_choices()
         owners = [self, self.case, self.case.desk] if self.case else [self]
         method = next((getattr(owner, action) for owner in owners if hasattr(owner, action)), None)
         if method is not None:
@@ -190,15 +192,23 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _report(self, line):
         self.ui.statusLabel.text = line
 
+    def _take_choices(self):
+        """What the panel says goes to the desk."""
+        if self.case:
+            from edgeflow_med.desk import TOOLS
+
+            desk, ui = self.case.desk, self.ui
+            self.case.interaction.armed = ui.armButton.checked and not self.editor.GetActiveEffectName()
+            desk.positive, desk.tool = not ui.signButton.checked, TOOLS[ui.toolCombo.currentIndex]
+            desk.width_mm, desk.limit = ui.strokeWidthSpin.value, ui.rangeSpin.value
+
     def _poll(self):
-        """Every 20 ms: what the panel says goes to the desk, what the worker has done to the scene."""
+        """Every 20 ms: what the worker has done goes to the scene, what was done in the scene to the session."""
         if not self.case:
             return
-        case, desk, ui, effect = self.case, self.case.desk, self.ui, self.editor.GetActiveEffectName() or ""
-        case.interaction.armed = ui.armButton.checked and not effect
-        desk.positive, desk.tool = not ui.signButton.checked, ui.toolCombo.currentText
-        desk.width_mm, desk.limit = ui.strokeWidthSpin.value, ui.rangeSpin.value
-        case.poll(effect)
+        case, desk, ui = self.case, self.case.desk, self.ui
+        self._take_choices()
+        case.poll(self.editor.GetActiveEffectName() or "")
         ui.stopButton.enabled = desk.walking
         ui.progressBar.visible = desk.walking or desk.asking
         if not ui.reviewSlider.isSliderDown():

@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import slicer
 import vtk
 from numpy.typing import NDArray
 from vtk.util.numpy_support import vtk_to_numpy
-
-import slicer
 
 MANAGERS = (
     "vtkMRMLModelSliceDisplayableManager",

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 import slicer
+from numpy.typing import NDArray
 
 from edgeflow_med.predictors.base import Predictor
 from edgeflow_med.worker import Worker

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import slicer
+
 from tests.slicer import headless
 from tests.slicer.l1.bench import Reader, ball
 
@@ -41,7 +41,7 @@ def view() -> Iterator[Callable[..., headless.SliceView]]:
 
 
 @pytest.fixture
-def reader(view: Callable[..., headless.SliceView], state_folder: None) -> Iterator[Callable[..., Reader]]:
+def reader(view: Callable[..., headless.SliceView]) -> Iterator[Callable[..., Reader]]:
     """Makes readers, and closes their cases after the test."""
     readers: list[Reader] = []
 
@@ -55,7 +55,7 @@ def reader(view: Callable[..., headless.SliceView], state_folder: None) -> Itera
         each.close()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps journals away from the reader's own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import vtk
-
 import slicer
+
 from edgeflow_med.io import read_segmentation, read_volume
 from edgeflow_med.segmentation import AlgorithmType
 from tests.slicer import headless
 from tests.slicer.l1.bench import Reader, ball
-from tests.slicer.l1.conftest import GRID, ROOT
+from tests.slicer.l1.conftest import ROOT
 
 BALL = ball() > 0
 MIDDLE = (12, 30, 40)
@@ -138,7 +137,7 @@ class Database:
 def test_the_real_model_on_a_real_ct_to_a_dicom_seg(
     reader: Callable[..., Reader], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Loaded as Slicer does it (rows and slices may run the other way), clicked, written with references to the files."""
+    """Loaded with its slices the other way round, as Slicer may; clicked; written with references to the files."""
     from edgeflow_med.predictors.lazy import LazyPredictor
 
     volume = read_volume(SERIES)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import slicer
 import vtk
 
-import slicer
 from tests.slicer.headless import SliceView
 from tests.slicer.l1.bench import Reader, ball
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import slicer
 import vtk
 from scipy.spatial.transform import Rotation
 
-import slicer
 from edgeflow_med.session import SliceStatus
 from tests.slicer import headless
 from tests.slicer.l1.bench import Reader, ball
