@@ -13,11 +13,18 @@ from edgeflow_med.errors import ReadError
 HEADERS = (".nhdr", ".mhd")
 # Headers are text at the beginning of a file; one longer than this is none.
 _MAX_HEADER = 4 * 2**20
-# ITK's parsers overflow on longer fields, and on more dimensions; both end the process.
-_MAX_FIELD, _MAX_DIMENSIONS = 400, 10
+# ITK's parsers overflow on longer fields and on more dimensions, and its decomposition of a matrix of larger numbers
+# never ends.
+_MAX_FIELD, _MAX_DIMENSIONS, _MAX_MM = 400, 10, 1e9
 _NRRD_FIELD = re.compile(rb"\s*data ?file\s*:(?!=)\s*(.*)", re.IGNORECASE)
 _META_DIMENSIONS = re.compile(rb"\s*NDims\s*[=:]\s*(.*)", re.IGNORECASE)
 _META_FIELD = re.compile(rb"\s*ElementDataFile\s*[=:]\s*(.*)", re.IGNORECASE)
+_GEOMETRY = re.compile(
+    rb"\s*(?:TransformMatrix|Rotation|Orientation|Offset|Position|Origin|CenterOfRotation|ElementSpacing|ElementSize"
+    rb"|space directions|space origin|spacings)\s*[=:]\s*(.*)",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(rb"[^\s(),]+")
 _NRRD_TEXT = re.compile(rb"#|content:|[^:]*:=", re.IGNORECASE)  # lines of any length
 
 
@@ -70,7 +77,18 @@ def _check_line(path: Path, line: bytes, is_nrrd: bool) -> None:
     """Refuse what ITK's parsers do not survive."""
     if is_nrrd and len(line) > _MAX_FIELD and not _NRRD_TEXT.match(line):
         raise ReadError(f"{path.name} has a header field of {len(line)} bytes; it is broken, or made to do harm.")
+    geometry = _GEOMETRY.match(line)
+    if geometry and not all(_is_bearable(word) for word in _NUMBER.findall(geometry[1])):
+        raise ReadError(f"{path.name} places its voxels by numbers beyond all measure; it is broken.")
     found = None if is_nrrd else _META_DIMENSIONS.match(line)
     if found and not (found[1].strip().isdigit() and int(found[1][:5]) <= _MAX_DIMENSIONS):
         given = found[1][:20].decode("ascii", "replace").strip()
         raise ReadError(f"{path.name} claims {given!r} dimensions, not three; it is broken, or made to do harm.")
+
+
+def _is_bearable(word: bytes) -> bool:
+    """Whether a word of a field is a number within bounds; other words, like ``none``, are left to the parser."""
+    try:
+        return abs(float(word)) <= _MAX_MM
+    except ValueError:
+        return True

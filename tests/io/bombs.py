@@ -130,6 +130,12 @@ def many_dimensions(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"NDims = 3", b"NDims = 99999999999999999999"))
 
 
+def huge_matrix(path: Path) -> None:
+    """A MetaImage whose axes are so long that ITK never ends to take them apart."""
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 4, 5), np.int16)), str(path))
+    path.write_bytes(path.read_bytes().replace(b"Matrix = 1 0 0 0 1 0 0 0 1", b"Matrix = 1 0 0 0 1 0 0 1e308 1"))
+
+
 def panicking_rle(path: Path) -> None:
     """RLE that unfolds to more than its slice holds: the decoder, written in Rust, panics with a BaseException."""
 
@@ -202,6 +208,7 @@ BOMBS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any], str]] = {
     "huge.mha": (huge_image, read_volume, "huge.mha claims 30000 x 30000 x 30000 voxels"),
     "long-field.nrrd": (long_field, read_volume, "long-field.nrrd has a header field of"),
     "many-dimensions.mha": (many_dimensions, read_volume, "many-dimensions.mha claims '9+' dimensions"),
+    "huge-matrix.mha": (huge_matrix, read_volume, "huge-matrix.mha places its voxels by numbers beyond all measure"),
     "panicking-rle.dcm": (panicking_rle, read_volume, r"panicking-rle.dcm: the pixels cannot be decoded \(Panic"),
     "lying-jpeg.dcm": (lying_jpeg, read_volume, r"lying-jpeg.dcm: the pixels cannot be decoded .*144 bits"),
     "lying-segmentation.dcm": (lying_segmentation, _segmentation_on_the_phantom, "lying-segmentation.dcm"),
