@@ -162,11 +162,20 @@ def _figures(scan: Object, masks: dict[int, Mask], slices: Sequence[int]) -> dic
 
 
 def positions(records: Sequence[dict[str, Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of all bad slices, how many slices were looked at when each was found: by expected Dice, and in order."""
-    rows = np.array([(quality, dice) for record in records for _, quality, dice in record["one"]["review"]])
-    bad = rows[:, 1] < GOOD
-    by_quality = np.argsort(rows[:, 0], kind="stable")
-    return np.flatnonzero(bad[by_quality]).astype(float) + 1, np.flatnonzero(bad).astype(float) + 1
+    """Of all bad slices, how many slices were looked at when each was found: by expected Dice, and in order.
+
+    In order, all objects are read at the same pace, so that it does not matter which of them comes first.
+    """
+    rows = np.array(
+        [
+            (quality, (n + 0.5) / len(record["one"]["review"]), dice)
+            for record in records
+            for n, (_, quality, dice) in enumerate(record["one"]["review"])
+        ]
+    )
+    bad = rows[:, 2] < GOOD
+    found, in_order = (np.flatnonzero(bad[np.argsort(rows[:, n], kind="stable")]).astype(float) + 1 for n in (0, 1))
+    return found, in_order
 
 
 def summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -195,7 +204,7 @@ def summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "bad": len(found),
             "looked_at_for_half_of_the_bad": [float(found[half]), float(in_order[half])] if len(found) else [],
             "times_sooner": round(float(in_order[half] / found[half]), 2) if len(found) else None,
-            "times_sooner_at_best": round(slices / len(found), 2) if len(found) else None,
+            "times_sooner_at_best": round(float(in_order[half] / (half + 1)), 2) if len(found) else None,
         },
     }
 
