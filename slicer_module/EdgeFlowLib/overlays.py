@@ -125,7 +125,6 @@ class Overlays:
         if segment is None:
             self._restore_foregrounds()
             if self._edges is not None:
-                slicer.mrmlScene.RemoveNode(self._edges[0].GetDisplayNode().GetColorNode())
                 self._remove(self._edges[0])
                 self._edges = None
             return
@@ -157,19 +156,10 @@ class Overlays:
         image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
         image.GetPointData().GetScalars().Fill(0)
         node.SetAndObserveImageData(image)
-        table = slicer.vtkMRMLColorTableNode()
-        table.SetName("EdgeFlow edge colours")
-        table.SetTypeToUser()
-        table.SetNumberOfColors(256)
-        for level in range(256):
-            table.SetColor(level, str(level), 0.0, 0.4 + 0.6 * level / 255, 1.0, 1.0)
-        table.SetHideFromEditors(True)
-        table.SetSaveWithScene(False)
-        slicer.mrmlScene.AddNode(table)
         display = node.GetDisplayNode()
-        display.SetAndObserveColorNodeID(table.GetID())
+        display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeCyan")
         display.SetAutoWindowLevel(False)
-        display.SetWindowLevelMinMax(0, 255)
+        display.SetWindowLevelMinMax(-100, 200)  # weak edges are to be seen on black as well
         display.SetThreshold(EDGE_FROM * 255, 255)
         display.SetApplyThreshold(True)
         return node
