@@ -12,11 +12,11 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib import metadata
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from edgeflow_med import __version__
 from edgeflow_med.errors import WriteError
 from edgeflow_med.io.atomic import Part, text_part
 from edgeflow_med.segmentation import AlgorithmType, Segment, Segmentation
@@ -79,7 +79,7 @@ def _sidecar(segmentation: Segmentation, segments: Sequence[Segment]) -> str:
         "Description": "Segmentation made with EdgeFlow-Med; not for clinical use",
         "Manual": all(segment.algorithm_type == AlgorithmType.MANUAL for segment in segments),
         "SpatialReference": "orig",
-        "GeneratedBy": {"Name": "EdgeFlow-Med", "Version": metadata.version("edgeflow-med")},
+        "GeneratedBy": {"Name": "EdgeFlow-Med", "Version": __version__},
         "SourceSeriesSHA256": hashlib.sha256(uid.encode()).hexdigest() if uid else None,
         "UnreviewedSlices": sum(segment.unreviewed_slices for segment in segments),
         "Note": segmentation.note,

@@ -15,6 +15,7 @@ from importlib import metadata
 from pydicom import Dataset
 from pydicom.sr.coding import Code as CodedConcept
 
+from edgeflow_med.errors import WriteError
 from edgeflow_med.segmentation import Segmentation
 
 _PROFILE = CodedConcept("113100", "DCM", "Basic Application Confidentiality Profile")
@@ -28,13 +29,22 @@ def deidentified(segmentation: Segmentation) -> Segmentation:
 
     UIDs are replaced by random ones, the same for the same within this process, so that files written by one run fit
     together; they refer to images whose UIDs nobody can find out.
+
+    Raises:
+        WriteError: The headers hold something that the library cannot deal with.
     """
     from dicomanonymizer.simpledicomanonymizer import anonymize_dataset, get_UID, initialize_actions_2024b
 
     headers = []
     for header in segmentation.volume.headers:
         copy = deepcopy(header)
-        anonymize_dataset(copy, base_rules_gen=initialize_actions_2024b)
+        try:
+            anonymize_dataset(copy, base_rules_gen=initialize_actions_2024b)
+        except (NotImplementedError, TypeError, ValueError, KeyError) as error:
+            raise WriteError(
+                f"The headers of the images cannot be de-identified ({type(error).__name__}); repair them, or leave "
+                "de-identification out."
+            ) from error
         for keyword in _EMPTIED:
             setattr(copy, keyword, "")  # the library writes the year 1 there, which validators refuse
         headers.append(copy)

@@ -7,7 +7,6 @@ and refer to them, so a gantry tilt or an uneven spacing stays exact.
 from __future__ import annotations
 
 import warnings
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless, generate_uid
 
+from edgeflow_med import __version__
 from edgeflow_med.errors import WriteError
 from edgeflow_med.io.atomic import Part
 from edgeflow_med.io.deidentify import finish_deidentified
@@ -84,7 +84,7 @@ def build_dicom_seg(
     from highdicom.seg import Segmentation as HighdicomSegmentation
 
     _check_encoding(segmentation, sources, encoding)
-    version, first = product_version(), next(iter(sources.images.values()))
+    first = next(iter(sources.images.values()))
     unreviewed = sum(segment.unreviewed_slices for segment in segmentation.segments)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # source values that bend VR rules are copied as they are
@@ -99,8 +99,8 @@ def build_dicom_seg(
             instance_number=1,
             manufacturer=PRODUCT,
             manufacturer_model_name=PRODUCT,
-            software_versions=version,
-            device_serial_number=version,
+            software_versions=__version__,
+            device_serial_number=__version__,
             content_label="SEGMENTATION",
             content_description=f"{NOTICE}; {unreviewed} unreviewed slices",
             content_creator_name=word(creator) or None,
@@ -194,11 +194,3 @@ def _planes(segmentation: Segmentation, sources: Sources) -> dict[str, Any]:
 def _series_description(segmentation: Segmentation) -> str:
     labels = ", ".join(word(segment.label) for segment in segmentation.segments)
     return shortened(f"{PRODUCT}: {labels}", 64)
-
-
-def product_version() -> str:
-    """The installed version."""
-    try:
-        return metadata.version("edgeflow-med")
-    except metadata.PackageNotFoundError:
-        return _UNKNOWN

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from edgeflow_med import __version__
 from edgeflow_med.errors import ReadError, WriteError
 from edgeflow_med.io.atomic import Part
 from edgeflow_med.io.deidentify import finish_deidentified
 from edgeflow_med.io.dicom.files import read_dataset
-from edgeflow_med.io.dicom_seg import PRODUCT, concept, product_version
+from edgeflow_med.io.dicom_seg import PRODUCT, concept
 from edgeflow_med.io.dicom_seg_read import LABELMAP_STORAGE, SEGMENTATION_STORAGE, described_segment
 from edgeflow_med.io.dicom_text import word
 from edgeflow_med.io.options import MeasuredSegment
@@ -68,7 +69,6 @@ def measurement_report_part(
 def _report(seg: Dataset, described: dict[int, Segment], measured: Sequence[MeasuredSegment], creator: str) -> Dataset:
     from highdicom.sr import Comprehensive3DSR
 
-    version = product_version()
     report = Comprehensive3DSR(
         evidence=[seg],
         content=_content(seg, described, measured, creator),
@@ -78,8 +78,8 @@ def _report(seg: Dataset, described: dict[int, Segment], measured: Sequence[Meas
         instance_number=1,
         manufacturer=PRODUCT,
         manufacturer_model_name=PRODUCT,
-        software_versions=version,
-        device_serial_number=version,
+        software_versions=__version__,
+        device_serial_number=__version__,
         series_description=f"{PRODUCT}: measurements",
         transfer_syntax_uid=ExplicitVRLittleEndian,
         specific_character_set="ISO_IR 192",
@@ -101,7 +101,7 @@ def _content(
     from pydicom.sr.codedict import codes
 
     device = DeviceObserverIdentifyingAttributes(
-        uid=generate_uid(entropy_srcs=[PRODUCT, product_version()]), name=PRODUCT, model_name=PRODUCT
+        uid=generate_uid(entropy_srcs=[PRODUCT, __version__]), name=PRODUCT, model_name=PRODUCT
     )
     person = PersonObserverIdentifyingAttributes(name=word(creator)) if creator else None
     context = ObservationContext(

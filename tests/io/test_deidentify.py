@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
+from edgeflow_med.errors import WriteError
 from edgeflow_med.io import MeasuredSegment, save, save_measurements
 from edgeflow_med.io.deidentify import deidentified
 from edgeflow_med.segmentation import Segmentation
@@ -118,3 +119,14 @@ def test_dciodvfy_finds_no_error(source: Segmentation, tmp_path: Path) -> None:
     for name in ("lesion.dcm", "report.dcm"):
         result = subprocess.run(["dciodvfy", written[name]], capture_output=True, text=True, check=False)
         assert [line for line in (result.stdout + result.stderr).splitlines() if line.startswith("Error")] == []
+
+
+def test_headers_that_cannot_be_deidentified_are_refused_in_one_line(source: Segmentation, tmp_path: Path) -> None:
+    header = source.volume.headers[0]
+    strange = header[:]
+    strange.add_new("PatientComments", "OW", b"\0\0")
+    volume = replace(source.volume, headers=(strange, *source.volume.headers[1:]))
+    save(replace(source, volume=volume), tmp_path / "lesion.nii.gz", deidentify=True)
+    strange.add_new("ContentCreatorName", "OW", b"\0\0")
+    with pytest.raises(WriteError, match=r"cannot be de-identified \(NotImplementedError\)"):
+        save(replace(source, volume=volume), tmp_path / "lesion.dcm", deidentify=True)
