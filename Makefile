@@ -14,7 +14,7 @@ unexport PYTHONPATH
 
 DEMO ?= sts_003_ct
 
-.PHONY: help venv demo test test-all test-slicer check unit format wheel clean
+.PHONY: help venv demo test test-all test-slicer bench-slicer check unit format wheel clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -33,6 +33,9 @@ test: venv test-deps check test-slicer ## style, types, import contracts, the fa
 
 test-all: venv test-deps check test-slicer ## the same with the slow tests
 	$(RUN) -m pytest
+
+bench-slicer: venv test-deps ## how fast the 3D Slicer module is; writes benchmarks/results/slicer.json
+	$(RUN) scripts/slicer_environment.py && $(SLICER_RUN) -m benchmarks.slicer
 
 # The module's tests run on 3D Slicer's own libraries, in an environment of their own.
 SLICER_RUN := $(VENV)-slicer/$(notdir $(BIN))/python
