@@ -31,6 +31,7 @@ from tests.io.mutate import mutate
 MEMORY, SECONDS = child.BASE_MEMORY, child.BASE_SECONDS
 # After so many files the process is replaced, so that what libraries leak does not look like a hungry file.
 READS = 1000
+STARTING = 600.0  # seconds to begin; the machine may be busy
 ROOT = Path(__file__).parents[2]
 
 
@@ -63,7 +64,7 @@ class Reader:
                 env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             )
             self._reads = 0
-            self._answer(60)  # it says when it is ready
+            self._answer(STARTING)  # it says when it is ready
         self._reads += 1
         began = time.perf_counter()
         assert self._process.stdin is not None
