@@ -64,6 +64,14 @@ class Patch:
             raw = np.unpackbits(raw, count=self.size[0] * self.size[1])
         return raw.reshape([side.stop - side.start for side in self.box])
 
+    def flip_slice(self, pixels: NDArray[np.bool_], key: SliceKey) -> None:
+        """Flip those voxels of a mask patch that lie on slice ``key``, whose ``(H, W)`` pixels are given, in place."""
+        axis, index = key
+        sides = list(self.box)
+        across = sides.pop(axis)
+        if across.start <= index < across.stop:
+            pixels[tuple(sides)] ^= self.flips().view(np.bool_).take(index - across.start, axis)
+
 
 def make_patch(
     segment: int, layer: Layer, key: SliceKey, before: NDArray[np.generic], after: NDArray[np.generic]

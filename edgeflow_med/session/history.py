@@ -83,7 +83,7 @@ class History:
         node = self.head
         if node.parent is None:
             return []
-        self.head, node.parent.next = node.parent, node
+        self.head = node.parent
         return [part.inverted() for part in reversed(node.parts)]
 
     def forward(self) -> list[Step]:

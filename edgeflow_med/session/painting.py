@@ -126,8 +126,8 @@ class PaintActions(PromptActions):
         if not points:
             raise PromptError("A stroke needs at least one point, got none; give its points (k, j, i).")
         index = check_prompt(Click(_rounded(points[0])), self.volume, axis)
-        if len(points) > 1:
-            check_prompt(Scribble(points, width_mm=second), self.volume, axis)
+        # one point or many, the checks of a scribble hold
+        check_prompt(Scribble((*points, points[-1]), width_mm=float(second)), self.volume, axis)
         key = (axis, index)
         shape = plane_of(self.volume.array, key).shape
         line = [on_slice(point, axis) for point in points]

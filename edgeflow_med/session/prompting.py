@@ -16,7 +16,7 @@ from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest
 from edgeflow_med.predictors.obey import voxels
 from edgeflow_med.predictors.strokes import stroke_of
 from edgeflow_med.prompts import Box, Click, Lasso, Line, Prompt, Scribble, check_prompt, to_document
-from edgeflow_med.session.changes import PackedPrediction, SliceKey
+from edgeflow_med.session.changes import Layer, PackedPrediction, SliceKey
 from edgeflow_med.session.ledger import Change
 from edgeflow_med.session.rules import Act, Outcome, decide, excluded
 from edgeflow_med.session.segments import SegmentActions, refusals
@@ -241,16 +241,21 @@ class PromptActions(SegmentActions):
         rest = (*known.prompts[:number], *known.prompts[number + 1 :])
         released = self._released(state, key, gone, rest)
         name = f"Delete {type(gone).__name__}"
+        mask, first = self._before_prompts(state.id, key)
         if rest:
             self._need_predictor()
-            question = self._make_question(state, key, rest, gone, name, act=None, previous=None, deletes=number)
+            previous = _agreeing(first.packed if first else None, mask)
+            question = self._make_question(state, key, rest, gone, name, act=None, previous=previous, deletes=number)
             return replace(question, released=released)
         draft = self._draft()
         ground = draft.ground(state.id, key)
         ground = replace(ground, fixed=np.where(released, np.uint8(Fixed.FREE), ground.fixed))
-        draft.put(state.id, key, decide(ground, np.zeros_like(ground.mask)), Origin.HAND)
-        kept = replace(known, status=SliceStatus.ANNOTATED, prompts=(), packed=None, quality=None)
-        draft.set_slice(state.id, key, kept if known.edited else None)
+        draft.put(state.id, key, decide(ground, mask), Origin.NETWORK)
+        if known.edited or known.flagged or known.comment:
+            status = SliceStatus.ANNOTATED if known.edited else SliceStatus.PROPOSED
+            first = replace(first or SliceState(status), edited=known.edited, status=status)
+            first = replace(first, flagged=known.flagged, comment=known.comment)
+        draft.set_slice(state.id, key, first)
         return self._ledger.commit(draft.step(name, "prompt"))
 
     def prompt_seconds(self, segment: SegmentState | int | None = None) -> list[float]:
@@ -328,18 +333,34 @@ class PromptActions(SegmentActions):
                 released &= ~(other.inside | other.outside)
         return released
 
+    def _before_prompts(self, segment: int, key: SliceKey) -> tuple[NDArray[np.bool_], SliceState | None]:
+        """Mask and state of a slice before the first of its prompts: imported, proposed, or nothing."""
+        mask = plane_of(self._ledger.state.mask(segment), key).copy()
+        parts = [part for node in self._ledger.history.done for part in node.parts]
+        for part in reversed(parts):
+            for patch in part.patches:
+                if patch.segment == segment and patch.layer is Layer.MASK:
+                    patch.flip_slice(mask, key)
+            for assign in part.assigns:
+                if assign.key == ("slice", segment, *key):
+                    before = assign.before if isinstance(assign.before, SliceState) else None
+                    if before is None or not before.prompts:
+                        return mask, before
+        return mask, None
+
     def _previous(self, segment: int, key: SliceKey) -> Prediction | None:
         """The last answer on a slice, made to agree with the mask that stands; for a mask from elsewhere, that mask."""
-        mask = plane_of(self._ledger.state.mask(segment), key)
         known = self._ledger.state.slice_state(segment, key)
-        if known is None or known.packed is None:
-            if not mask.any():
-                return None
-            return Prediction(mask.astype(np.float32), np.zeros(mask.shape, np.float32), 1.0)
-        answer = known.packed.unpack()
-        differs = answer.mask != mask
-        np.copyto(answer.probability, mask.astype(np.float32), where=differs)
-        return answer
+        return _agreeing(known.packed if known else None, plane_of(self._ledger.state.mask(segment), key))
+
+
+def _agreeing(packed: PackedPrediction | None, mask: NDArray[np.bool_]) -> Prediction | None:
+    """An answer made to agree with a mask; without one the mask alone, and nothing for an empty mask."""
+    if packed is None:
+        return Prediction(mask.astype(np.float32), np.zeros(mask.shape, np.float32), 1.0) if mask.any() else None
+    answer = packed.unpack()
+    np.copyto(answer.probability, mask.astype(np.float32), where=answer.mask != mask)
+    return answer
 
 
 def slice_digest(outcome: Outcome) -> str:
@@ -352,12 +373,12 @@ def _takings(taken: int) -> list[str]:
 
 
 def three(index: Sequence[float]) -> Sequence[float]:
-    """An index, if it has three numbers.
+    """An index, if it has three finite numbers.
 
     Raises:
         PromptError: It has not.
     """
-    if len(index) != 3:
+    if len(index) != 3 or not np.isfinite(index).all():
         raise PromptError(f"An index has three numbers, got {list(index)}; give zero-based (k, j, i).")
     return index
 

@@ -157,6 +157,33 @@ def test_deleting_a_prompt_answers_the_slice_from_what_is_left(session: Session)
     np.testing.assert_array_equal(session.mask(), fresh.mask())
 
 
+def test_deleting_all_prompts_gives_back_what_was_there_before_them() -> None:
+    session = Session(scan(), Watcher(), window="0,1000", journal=False)
+    session.add_segment("One", box_mask(((2, 2, 2), (4, 6, 6))))
+    before = session.mask()
+    session.click((3, 4, 8))
+    session.click((3, 1, 1), positive=False)
+    session.delete_prompt(None, None, 3, 0)
+    assert isinstance(session.predictor, Watcher)
+    previous = session.predictor.seen[-1].previous
+    assert previous is not None
+    np.testing.assert_array_equal(previous.mask, before[3])
+    session.paint((5, np.ones(SHAPE[:2], bool)), plane="sagittal")
+    session.delete_prompt(None, None, 3, 0)
+    painted = before.copy()
+    painted[:, :, 5] = True
+    np.testing.assert_array_equal(session.mask(), painted)
+
+
+def test_a_voxel_stays_fixed_while_another_prompt_says_so(session: Session) -> None:
+    session.click(MIDDLE)
+    session.click((3, 0, 0))
+    session.click((3, 0, 0))
+    session.delete_prompt(None, None, 3, 1)
+    session.edit(np.zeros(SHAPE, bool), name="Clear")
+    assert session.mask()[3, 0, 0]
+
+
 def test_paint_stays_when_the_prompt_beneath_is_deleted(session: Session) -> None:
     session.click(MIDDLE)
     session.paint(([MIDDLE], 0.1))
@@ -445,6 +472,8 @@ WRONG: dict[str, tuple[Callable[[Session], object], type[EdgeFlowError], str]] =
     "mask of another volume": (lambda s: s.paint(np.ones((2, 2, 2), bool)), GeometryError, r"\(2, 2, 2\)"),
     "stroke over two slices": (lambda s: s.paint(([(1, 2, 3), (2, 2, 3)], 2.0)), PromptError, "one slice"),
     "stroke outside": (lambda s: s.paint(([(1, 2, 30)], 2.0)), PromptError, "outside"),
+    "stroke of no width": (lambda s: s.paint(([(1, 2, 3)], 0.0)), PromptError, "width 0 mm"),
+    "stroke to nowhere": (lambda s: s.paint(([(1, 2, float("nan"))], 2.0)), PromptError, "nan"),
     "stroke of nothing": (lambda s: s.paint(([], 2.0)), PromptError, "at least one point"),
     "no such segment": (lambda s: s.lock(7), UsageError, "does not belong"),
     "region of another volume": (

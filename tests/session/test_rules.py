@@ -159,3 +159,16 @@ def test_the_latest_act_replaces_earlier_ones() -> None:
     again = then(clicked, Act(one, nothing))
     assert again.mask[1, 1]
     assert again.fixed[1, 1] == Fixed.PROMPTED_IN
+
+
+def test_overwriting_stops_at_what_is_fixed_or_anchored_and_an_act_does_not() -> None:
+    nothing, everything = np.zeros(SIZE, bool), np.ones(SIZE, bool)
+    fixed, anchored = np.zeros(SIZE, np.uint8), nothing.copy()
+    fixed[0], anchored[1] = Fixed.PAINTED_IN, True
+    other = Neighbour(everything, fixed, anchored=anchored)
+    ground = Ground(nothing, np.zeros(SIZE, np.uint8), Overlap.OVERWRITE, others=(other,))
+    assert decide(ground, everything).mask.tolist() == [[False] * 4, [False] * 4, [True] * 4]
+    (changed,) = decide(ground, None, Act(everything, nothing, painted=True)).others
+    assert changed is not None
+    assert not changed[0].any()
+    assert not changed[1].any()  # and nothing is fixed there any more
