@@ -157,11 +157,12 @@ class Case:
     # The views
 
     def _gesture(self, gesture: Gesture) -> None:
-        """A click on a marker selects its prompt; all else asks the network."""
+        """A plain click on a marker selects its prompt; all else asks the network."""
         from edgeflow_med.errors import EdgeFlowError
 
         path = np.array([self.bridge.index(point) for point in gesture.points])
-        self.desk.selected = self.overlays.prompt_at(path[0], gesture.near_mm) if len(path) == 1 else None
+        plain = len(path) == 1 and not gesture.inverted
+        self.desk.selected = self.overlays.prompt_at(path[0], gesture.near_mm) if plain else None
         if self.desk.selected is None:
             try:
                 plane = self.bridge.plane(gesture.points[0], gesture.across, gesture.down)
