@@ -102,6 +102,22 @@ def rename(
 
 
 @app.command()
+def describe(
+    context: typer.Context,
+    term: Annotated[str, typer.Argument(metavar="TERM", help='What it shows, in DICOM\'s words, e.g. "lymph node".')],
+    segment: SegmentOption = None,
+) -> None:
+    """Code what a segment shows (SNOMED CT); a word that fits several terms gets them listed."""
+    from edgeflow_med.terminology import find
+
+    found = find(term)
+    with opened(options_of(context)) as session:
+        state = choose_segment(session, segment)
+        tell(session, session.set_segment(state, category=found.category, type=found.type))
+        make_console().print(f"{state.label}: {found}")
+
+
+@app.command()
 def lock(
     context: typer.Context,
     segment: SegmentOption = None,
@@ -312,14 +328,14 @@ def next_(
     segment: SegmentOption = None,
     count: Annotated[int, typer.Option(min=1, help="Name so many slices.")] = 1,
 ) -> None:
-    """Name the slices that are most likely wrong, the worst first: segment, plane, slice, expected IoU."""
+    """Name the slices that are most likely wrong, the worst first: segment, plane, slice, expected Dice."""
     with opened(options_of(context), read_only=True) as session:
         states = session.segments if segment is None else (choose_segment(session, segment),)
         places = [(state, plane, index) for state in states for plane, index in session.review_order(state)]
         for state, plane, index in places[:count]:
             known = state.slices[session.volume.axis(plane), index]
             words = f"{state.label}  {plane} slice {index}"
-            words += f"  expected IoU {known.quality:.2f}" if known.quality is not None else ""
+            words += f"  expected Dice {known.quality:.2f}" if known.quality is not None else ""
             words += "  flagged" if known.flagged else ""
             make_console().print(words + (f": {known.comment}" if known.comment else ""))
         make_console().print(f"{len(places)} slices are unreviewed")

@@ -139,7 +139,7 @@ def propagate(  # noqa: PLR0913, PLR0917 - one parameter per option
         for step in steps:
             bar.advance(task)
             if step.prediction is not None:
-                console.print(f"Slice {step.index}: expected IoU {step.quality:.2f}")
+                console.print(f"Slice {step.index}: expected Dice {step.quality:.2f}")
             if step.stop is not None:
                 console.print(f"Stopped before slice {step.index}: {step.stop.value}")
         console.print(f"{session.unreviewed(state)} slices of {state.label} are unreviewed")

@@ -125,7 +125,7 @@ def _panel(session: Session, state: SegmentState, index: int, view: View) -> Sli
         view.turn(session.slice_image(index)),
         view.turn(level),
         None if answer is None else view.turn(answer.edge),
-        None if answer is None else answer.quality,
+        None if answer is None or known is None else known.quality,
     )
 
 

@@ -133,7 +133,10 @@ def _edited(session: Core, step: Record, segment: int, *, dated: bool) -> Docume
 
 
 def _slices(session: Core, state: SegmentState, *, accepted_only: bool) -> list[Document]:
-    """One entry for each slice of the session's plane that holds something, and for what is known of other planes."""
+    """One entry for each slice of the session's plane that holds something, and for what is known of other planes.
+
+    ``ExpectedQuality`` is what the model expected of its last answer: IoU for a prompt, Dice for propagation.
+    """
     filled = [(session.axis, index) for index in range(session.volume.shape[session.axis])]
     keys = {key for key in (*filled, *state.slices) if plane_of(state.mask, key).any()}
     rows = []
@@ -147,7 +150,7 @@ def _slices(session: Core, state: SegmentState, *, accepted_only: bool) -> list[
                 "Slice": index,
                 "Origin": slice_origin(known, state),
                 "Status": None if known is None else known.status.value,
-                "ExpectedIoU": None if known is None or known.quality is None else round(known.quality, 4),
+                "ExpectedQuality": None if known is None or known.quality is None else round(known.quality, 4),
                 "Flagged": known is not None and known.flagged,
             }
         )

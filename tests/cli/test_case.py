@@ -110,7 +110,7 @@ def test_propagation_review_and_export(case: Verb, tmp_path: Path) -> None:
     assert case("next", "--count", 9).out.count("axial slice") == 4
     assert "Accepted 2 slices of Ball; 3 are unreviewed" in case("accept", f"{K}-{K + 1}").out
     case("flag", K - 2, "--comment", "look again")
-    assert case("next").out.startswith(f"Ball  axial slice {K - 2}  expected IoU 0.")
+    assert case("next").out.startswith(f"Ball  axial slice {K - 2}  expected Dice ")
     assert ": look again\n" in case("next").out
     all_of_it, accepted = tmp_path / "all.nii.gz", tmp_path / "accepted.nii.gz"
     assert "3 unreviewed slices of 'Ball' are contained." in case("export", all_of_it).out
@@ -146,6 +146,7 @@ def test_segments_options_and_branches(case: Verb, tmp_path: Path) -> None:
     case("add", "Second")
     case("add", "--mask", tmp_path / "ball.nii.gz")
     case("rename", "Third", "--segment", "3")
+    case("describe", "lymph node", "--segment", "Third")
     case("lock", "--segment", "Ball")
     case("remove", "--segment", "Second")
     case("set", "--policy", "allow", "--window", "0,100", "--editable-range", "0,200", "--plane", "coronal")
@@ -154,6 +155,7 @@ def test_segments_options_and_branches(case: Verb, tmp_path: Path) -> None:
         (1, "Ball", True),
         (3, "Third", False),
     ]
+    assert session.segments[1].type.meaning == "Lymph node"
     assert (session.policy, session.plane, session.editable_range) == ("allow", "coronal", (0, 200))
     assert (session.window.low, session.window.high) == (0, 100)
     case("undo", 4)
@@ -219,6 +221,7 @@ def test_a_scan_that_was_moved_is_found_where_it_is_said_to_be(case: Verb, tmp_p
         (["box", CLICK], "A box has two corners, got 1"),
         (["box", CLICK, "9,22,50"], "must stay on one slice"),
         (["paint"], "or --mask FILE"),
+        (["describe", "lymph"], "'Lymph node'"),
         (["paint", "1,2,x"], "is not K,J,I"),
         (["propagate"], "nothing to propagate"),
         (["accept", "99"], "no slice 99"),
