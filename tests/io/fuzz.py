@@ -31,7 +31,8 @@ from tests.io.mutate import mutate
 MEMORY, SECONDS = child.BASE_MEMORY, child.BASE_SECONDS
 # After so many files the process is replaced, so that what libraries leak does not look like a hungry file.
 READS = 1000
-STARTING = 600.0  # seconds to begin; the machine may be busy
+# The machine may be busy with other things: seconds to start, and how much longer than its limit a read may take.
+STARTING, PATIENCE = 600.0, 5
 ROOT = Path(__file__).parents[2]
 
 
@@ -42,7 +43,7 @@ class Reader:
     Attributes:
         deaths: How it died, and of which file, every time.
         peak_mb: The most memory that any such process held.
-        longest_seconds: The longest that any file took.
+        longest_seconds: The most time of the processor that any file took.
     """
 
     deaths: list[dict[str, str]] = field(default_factory=list)
@@ -70,16 +71,16 @@ class Reader:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(request).encode() + b"\n")
         self._process.stdin.flush()
-        answer = self._answer(SECONDS)
-        self.longest_seconds = max(self.longest_seconds, time.perf_counter() - began)
+        answer = self._answer(PATIENCE * SECONDS)
         if answer is None:
             self._process.kill()
             status = self._process.wait()
             self._process = None
-            how = "took too long" if time.perf_counter() - began >= SECONDS else f"status {status}"
+            how = "took too long" if time.perf_counter() - began >= PATIENCE * SECONDS else f"status {status}"
             self.deaths.append({"how": how, "file": Path(request["paths"][0]).name})
             return {"kind": "death", "message": how}
         self.peak_mb = max(self.peak_mb, answer["peak_mb"])
+        self.longest_seconds = max(self.longest_seconds, answer["seconds"])
         return answer
 
     def _answer(self, seconds: float) -> dict[str, Any] | None:
@@ -108,9 +109,15 @@ def serve() -> None:
         output.write(b"{}\n")
         output.flush()
         for line in sys.stdin.buffer:
+            began = time.process_time()
             kind, message = _read(json.loads(line))
-            peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            output.write(json.dumps({"kind": kind, "message": message, "peak_mb": peak_mb}).encode() + b"\n")
+            answer = {
+                "kind": kind,
+                "message": message,
+                "seconds": time.process_time() - began,
+                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            }
+            output.write(json.dumps(answer).encode() + b"\n")
             output.flush()
 
 
@@ -176,7 +183,7 @@ def run(name: str, count: int, seed: int, keep: Path) -> dict[str, Any]:
         "messages_of_several_lines": long_lines,
         "messages_with_the_patient": spilt,
         "child_peak_mb": round(reader.peak_mb),
-        "longest_seconds": round(reader.longest_seconds, 2),
+        "longest_cpu_seconds": round(reader.longest_seconds, 2),
         "seconds": round(time.perf_counter() - began, 1),
     }
 
