@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import io
 import json
@@ -184,7 +185,7 @@ def _in_json(content: bytes, _: Sequence[bytes], chance: random.Random) -> bytes
         elif isinstance(box[key], (int, float)) and way == 3:
             box[key] = chance.choice((box[key] + chance.choice((-1, 1, 0.5, 1e-9)), -box[key], *_NUMBERS))
         else:
-            box[key] = chance.choice(_VALUES)
+            box[key] = copy.deepcopy(chance.choice(_VALUES))
     return json.dumps(document, ensure_ascii=chance.random() < 0.5).encode()
 
 
