@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.seg.cases import OBLIQUE, one, phantom_volume
+from benchmarks.seg.cases import SMALL, one, phantom_volume
 from benchmarks.seg.machine import RESULTS, provenance
 from edgeflow_med.io import MeasuredSegment, local, save, save_measurements
 from edgeflow_med.segmentation import Segmentation
@@ -73,42 +73,54 @@ def kill_saves(count: int, folder: Path, seed: int = 0) -> dict[str, Tally]:
     """Kill saves, the jobs taking turns, until ``count`` of them were killed in the middle; a tally for each job."""
     for library in _LIBRARIES:
         importlib.import_module(library)
-    volume, mask = phantom_volume(OBLIQUE), ellipsoid(OBLIQUE)
-    old, new = one(volume, mask), one(volume, np.roll(mask, 5, axis=2))
-    seg = folder / "measured.dcm"
-    _in_fork(lambda: save(old, seg))
-    random = np.random.default_rng(seed)
-    tallies = {job: Tally() for job in JOBS}
+    trials = _Trials(folder, np.random.default_rng(seed))
     for job in itertools.cycle(JOBS):
-        _try(job, tallies[job], folder, (old, new), seg, random)
-        if sum(tally.killed for tally in tallies.values()) == count:
-            return tallies
-    raise AssertionError  # a cycle has no end
+        trials.kill(job)
+        if sum(tally.killed for tally in trials.tallies.values()) == count:
+            break
+    return trials.tallies
 
 
-def _try(
-    job: str,
-    tally: Tally,
-    folder: Path,
-    results: tuple[Segmentation, Segmentation],
-    seg: Path,
-    random: np.random.Generator,
-) -> None:
-    """Save the old result, which tells how long that takes, kill a save of the new one, and see what is there."""
-    old, new = results
-    began = time.perf_counter()
-    if _in_fork(lambda: _write(job, folder, old, seg)):
-        raise RuntimeError(f"{job} could not be saved at all")
-    seconds = time.perf_counter() - began
-    killed = _killed_after(random.uniform(0, seconds), lambda: _write(job, folder, new, seg))
-    state = _in_fork(lambda: _state(job, folder, old, new))
-    tally.trials += 1
-    tally.killed += killed
-    tally.new += state == _NEW
-    tally.lost += state not in (_OLD, _NEW)
-    for left in folder.glob(".????????.*"):
-        tally.leftovers += 1
-        left.unlink()
+class _Trials:
+    """Saves over old results, killed.
+
+    Attributes:
+        tallies: What they came to, by job.
+    """
+
+    def __init__(self, folder: Path, random: np.random.Generator) -> None:
+        volume, mask = phantom_volume(SMALL), ellipsoid(SMALL)
+        self._folder, self._random = folder, random
+        self._old, self._new = one(volume, mask), one(volume, np.roll(mask, 5, axis=2))
+        self._seg = folder / "measured.dcm"
+        save(self._old, self._seg)
+        self._seconds: dict[str, float] = {}
+        self.tallies = {job: Tally() for job in JOBS}
+
+    def kill(self, job: str) -> None:
+        """One trial; where the new result is there afterwards, the next one begins by saving the old one again."""
+        if job not in self._seconds:
+            self._save_old(job)
+        killed = _killed_after(
+            self._random.uniform(0, self._seconds[job]), lambda: _write(job, self._folder, self._new, self._seg)
+        )
+        state = _in_fork(lambda: _state(job, self._folder, self._old, self._new))
+        tally = self.tallies[job]
+        tally.trials += 1
+        tally.killed += killed
+        tally.new += state == _NEW
+        tally.lost += state not in (_OLD, _NEW)
+        for left in self._folder.glob(".????????.*"):
+            tally.leftovers += 1
+            left.unlink()
+        if state != _OLD:
+            del self._seconds[job]
+
+    def _save_old(self, job: str) -> None:
+        began = time.perf_counter()
+        if _in_fork(lambda: _write(job, self._folder, self._old, self._seg)):
+            raise RuntimeError(f"{job} could not be saved at all")
+        self._seconds[job] = time.perf_counter() - began
 
 
 def _write(job: str, folder: Path, segmentation: Segmentation, seg: Path) -> None:
