@@ -212,6 +212,7 @@ class Bridge:
         mask = self._read(self._shown[state.id][0])
         if not np.array_equal(mask, state.mask):
             self.session.edit(mask, state, effect or "Edit", hard=effect in BY_HAND)
+            self._shown[state.id] = self.identifier(state), None, None  # what was refused must not stay in the scene
 
     def _read(self, identifier: str) -> np.ndarray:
         """The mask ``(K, J, I)`` bool that stands in the scene, resampled if it is on another grid."""

@@ -109,7 +109,8 @@ class Case:
 
         self.desk.poll()
         try:
-            self.bridge.pull(effect)
+            if self.bridge.pull(effect):
+                self._boxes.setdefault(0, [])  # even if the session took nothing of it over
         except EdgeFlowError as error:
             self._report(str(error))
             self.show()
@@ -118,7 +119,9 @@ class Case:
             self.show(boxes)
 
     def _note(self, change: Change) -> None:
-        """Remember what to draw at the next poll."""
+        """Remember what to draw at the next poll; tell what came out otherwise than meant."""
+        if change.warnings and change.kind != "prompt":  # the desk tells those
+            self._report(" ".join(change.warnings))
         for segment in (*change.segments, 0):  # 0 for changes of no segment: the overlap policy, the window
             self._boxes.setdefault(segment, [])
         for segment, box in change.regions:

@@ -222,6 +222,22 @@ def test_what_another_tool_does_becomes_a_step(reader: Callable[..., Reader], ef
     np.testing.assert_array_equal(desk.mask()[12], BALL[12])
 
 
+def test_what_the_session_refuses_does_not_stay_in_the_scene(reader: Callable[..., Reader]) -> None:
+    """A segment that grows over another one, while the policy is to keep the others."""
+    desk = reader()
+    desk.look_at(*MIDDLE)
+    desk.click(*MIDDLE)
+    desk.case.desk.add_segment()
+    desk.settle()
+    grown = np.zeros(BALL.shape, np.uint8)
+    grown[12, 20:60, 20:60] = 1
+    identifier = desk.case.node.GetSegmentation().GetSegmentIdBySegmentName("Lesion 2")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(grown, desk.case.node, identifier, desk.volume)
+    desk.settle("Threshold")
+    np.testing.assert_array_equal(desk.mask("Lesion 2")[12], (grown[12] > 0) & ~BALL[12])
+    np.testing.assert_array_equal(desk.mask()[12], BALL[12])
+
+
 def test_a_locked_segment_resists_other_tools(reader: Callable[..., Reader]) -> None:
     desk = reader()
     desk.look_at(*MIDDLE)
