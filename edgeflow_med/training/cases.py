@@ -57,8 +57,9 @@ def is_validation(case: str, share: float = 0.12) -> bool:
 
 
 def validation_names(names: Collection[str]) -> frozenset[str]:
-    """Those cases of one data set that are never trained on; of an only case something should be learnt."""
-    return frozenset(name for name in names if is_validation(name)) if len(names) > 1 else frozenset()
+    """Those cases of one data set that are never trained on; none where that would leave nothing to learn from."""
+    found = frozenset(name for name in names if is_validation(name))
+    return found if len(found) < len(names) else frozenset()
 
 
 def read_cases(folder: Path, pseudo: Path | None = None) -> list[Case]:

@@ -29,8 +29,6 @@ from edgeflow_med.session.identity import voxel_digest
 from edgeflow_med.session.provenance import provenance
 from edgeflow_med.session.records import labels as segment_labels
 from edgeflow_med.session.records import standing_steps
-from edgeflow_med.session.state import plane_of
-from edgeflow_med.training.cases import is_validation
 from edgeflow_med.training.layouts import (
     CHECKSUMS,
     IMAGES,
@@ -127,7 +125,7 @@ def export_dataset(  # noqa: PLR0913 - what, where to, and what is said about it
     return Exported(
         output,
         len(entries),
-        sum(entry.validation for entry in entries),
+        len(dataset.held_out),
         len({entry.patient for entry in entries}),
         sum(entry.slices for entry in entries),
         tuple(left_out),
@@ -161,16 +159,16 @@ def label_map(cases: Sequence[Path], path: Path) -> dict[str, int]:
 def accepted_runs(session: Session) -> Iterator[tuple[int, int, int]]:
     """Runs of slices that the reader stands behind, as axis, first and last slice.
 
-    A slice counts if some segment was annotated or accepted on it and no segment is only proposed there.
+    A slice counts if some segment was annotated or accepted on it, and so was every segment that has voxels there.
     """
     for axis, count in enumerate(session.volume.shape):
         known, unsure = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
         for state in session.segments:
+            trusted = np.zeros(count, np.bool_)
             for index, value in state.on_axis(axis):
-                if value.status is not SliceStatus.PROPOSED:
-                    known[index] = True
-                elif plane_of(state.mask, (axis, index)).any():
-                    unsure[index] = True
+                trusted[index] = value.status is not SliceStatus.PROPOSED
+            known |= trusted
+            unsure |= np.moveaxis(state.mask, axis, 0).any(axis=(1, 2)) & ~trusted
         good = np.flatnonzero(known & ~unsure)
         for run in np.split(good, np.flatnonzero(np.diff(good) > 1) + 1):
             if run.size:
@@ -272,15 +270,14 @@ def _write_case(
         bids = paths[1].name.endswith("_dseg.nii.gz")
         masks = Segmentation(image, segments, LabelMasks(labels, len(segments)), provenance=told if bids else {})
         write_together([image_part(image, work / paths[0]), *nifti_parts(masks, work / paths[1], bids=bids)])
-        held_out = is_validation(patient)
-        dataset.entries.append(Entry(name, patient, held_out, axis, first, last + 1 - first, *paths, told))
+        dataset.entries.append(Entry(name, patient, axis, first, last + 1 - first, *paths, told))
 
 
 def _segments(session: Session, dataset: Dataset) -> Iterator[Segment]:
-    """One segment for each value of the label map, described as the case describes it where it has one."""
+    """One segment for each value of the label map but 0, described as the case describes it where it has one."""
     for value, name in dataset.names.items():
         own = next((state for state in session.segments if dataset.labels[state.label] == value), None)
-        if own is not None:
+        if value and own is not None:
             yield Segment(value, name, own.category, own.type, own.algorithm_type, *own.info.model, colour=own.colour)
         elif value:
             yield Segment(value, name)
@@ -290,6 +287,8 @@ def _label_array(session: Session, labels: Mapping[str, int], where: tuple[slice
     found = np.zeros(session.volume.array[where].shape, np.uint8)
     for state in session.segments:
         mask, value = state.mask[where], labels[state.label]
+        if value == 0:  # what the label map calls background
+            continue
         if not np.isin(found[mask], (0, value)).all():
             raise UsageError(
                 f"{state.label!r} overlaps another segment in {session.case_dir}, which a label map cannot hold; leave "

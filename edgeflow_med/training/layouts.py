@@ -10,6 +10,7 @@ from typing import Any
 
 from edgeflow_med import __version__
 from edgeflow_med.errors import UsageError
+from edgeflow_med.training.cases import validation_names
 
 LABELS, SPLITS, IMAGES, CHECKSUMS = "labels.json", "splits.json", "images.json", "SHA256SUMS"
 _BIDS_VERSION = "1.10.0"
@@ -22,7 +23,6 @@ class Entry:
     Attributes:
         name: ``PATIENT__SCAN``, the scan's with its axis and first slice.
         patient: Stands for the patient.
-        validation: Whether its patient is never trained on.
         axis: Along which the scan was cut.
         first: The first slice.
         slices: How many.
@@ -33,7 +33,6 @@ class Entry:
 
     name: str
     patient: str
-    validation: bool
     axis: int
     first: int
     slices: int
@@ -72,9 +71,18 @@ class Dataset:
         first = {value: name for name, value in reversed(self.labels.items())}
         return dict(sorted(first.items()))
 
-    def split(self, *, validation: bool) -> list[str]:
-        """Names of the images for validation, or of the others."""
-        return [entry.name for entry in self.entries if entry.validation == validation]
+    @property
+    def held_out(self) -> frozenset[str]:
+        """The images that are never trained on, always all of a patient; the same that training will leave out."""
+        return validation_names([entry.name for entry in self.entries])
+
+    def splits(self) -> dict[str, list[str]]:
+        """Names of the images to train on and of those for validation."""
+        held_out, names = self.held_out, [entry.name for entry in self.entries]
+        return {
+            "training": [name for name in names if name not in held_out],
+            "validation": [name for name in names if name in held_out],
+        }
 
 
 @dataclass(frozen=True)
@@ -92,11 +100,12 @@ class Layout:
 
 def common_documents(dataset: Dataset) -> dict[str, Any]:
     """What every layout has: the frozen label map, the splits, and what is known of each image."""
+    held_out = dataset.held_out
     told = [
         {
             "name": entry.name,
             "patient": entry.patient,
-            "validation": entry.validation,
+            "validation": entry.name in held_out,
             "axis": "kji"[entry.axis],
             "first_slice": entry.first,
             "slices": entry.slices,
@@ -106,8 +115,7 @@ def common_documents(dataset: Dataset) -> dict[str, Any]:
         }
         for entry in dataset.entries
     ]
-    splits = {"training": dataset.split(validation=False), "validation": dataset.split(validation=True)}
-    return {LABELS: dataset.labels, SPLITS: splits, IMAGES: {"images": told}}
+    return {LABELS: dataset.labels, SPLITS: dataset.splits(), IMAGES: {"images": told}}
 
 
 def _decathlon_place(_dataset: Dataset, name: str, _patient: str) -> tuple[Path, Path]:
@@ -139,7 +147,7 @@ def _nnunet_place(_dataset: Dataset, name: str, _patient: str) -> tuple[Path, Pa
 
 
 def _nnunet_documents(dataset: Dataset) -> dict[str, Any]:
-    splits = [{"train": dataset.split(validation=False), "val": dataset.split(validation=True)}]
+    splits = dataset.splits()
     return {
         "dataset.json": {
             "name": dataset.name,
@@ -151,7 +159,7 @@ def _nnunet_documents(dataset: Dataset) -> dict[str, Any]:
             "numTraining": len(dataset.entries),
             "file_ending": ".nii.gz",
         },
-        "splits_final.json": splits,
+        "splits_final.json": [{"train": splits["training"], "val": splits["validation"]}],
     }
 
 
@@ -173,7 +181,7 @@ def _bids_documents(dataset: Dataset) -> dict[str, Any]:
         "ReferencesAndLinks": [dataset.reference],
         "GeneratedBy": [{"Name": "EdgeFlow-Med", "Version": __version__}],
     }
-    patients = {entry.patient: entry.validation for entry in dataset.entries}
+    patients = {entry.patient: entry.name in dataset.held_out for entry in dataset.entries}
     table = [f"sub-{patient}\t{'validation' if held else 'training'}" for patient, held in sorted(patients.items())]
     return {
         "dataset_description.json": {**described, "DatasetType": "raw"},

@@ -45,7 +45,10 @@ def run_page(folder: Path) -> None:
 
 
 def test_the_commands_run(beside_the_samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeflow_med.io.child.read_volume", local.read_volume)
+    """Without a network, and the scan is read once."""
+    scan = local.read_volume([ROOT / "sample_data" / "sts_003_ct" / "series"])
+    monkeypatch.setattr("edgeflow_med.io.child.read_volume", lambda *_, **__: scan)
+    monkeypatch.setattr("edgeflow_med.io.child.list_series", lambda *_: [])
     monkeypatch.setattr("edgeflow_med.predictors.lazy.load_predictor", lambda *_: Flood())
     run_page(beside_the_samples)
 

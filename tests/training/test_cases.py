@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgeflow_med.errors import ReadError
-from edgeflow_med.training.cases import Case, is_validation, read_cases
+from edgeflow_med.training.cases import Case, is_validation, read_cases, validation_names
 from tests.training.conftest import SHAPE
 
 
@@ -45,6 +45,12 @@ def test_the_validation_split_is_a_fixed_share_of_the_names() -> None:
     share = np.mean([is_validation(name) for name in names])
     assert share == pytest.approx(0.12, abs=0.02)
     assert [name for name in names[:20] if is_validation(name)] == ["patient_16"]
+
+
+def test_a_patient_goes_to_one_split_and_never_takes_all() -> None:
+    held_out = ["patient_16__a", "patient_16__b"]
+    assert validation_names([*held_out, "patient_1__a"]) == frozenset(held_out)
+    assert validation_names(held_out) == frozenset()
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:

@@ -82,8 +82,12 @@ def test_a_scan_is_cut_where_nobody_accepted(make_case: MakeCase) -> None:
         session.accept(None, 1)
         assert list(accepted_runs(session)) == [(0, 0, 0), (0, 2, 6), (1, 2, 2)]
         session.undo()
-        session.lock(1)
-        assert (0, 2, 4) in list(accepted_runs(session)), "a lock says nothing about review"
+        imported = np.zeros(session.volume.shape, bool)
+        imported[4, 8, 8] = True
+        session.add_segment("Imported", imported)
+        assert list(accepted_runs(session)) == [(0, 0, 0), (0, 2, 3), (0, 6, 6), (1, 2, 2)]
+        session.accept(4, 3)
+        assert (0, 2, 4) in list(accepted_runs(session))
 
 
 @pytest.mark.parametrize("layout", ["nnunet", "bids"])
@@ -106,7 +110,7 @@ def test_other_layouts_hold_the_same(make_case: MakeCase, tmp_path: Path, layout
         assert told["labels"] == {"background": 0, "Lesion": 1, "Node": 2}
         assert (told["channel_names"], told["numTraining"], told["file_ending"]) == ({"0": "MR"}, 1, ".nii.gz")
         (split,) = json.loads((tmp_path / "Set" / "splits_final.json").read_text("utf-8"))
-        assert split["val" if is_validation(patient) else "train"] == [entry["name"]]
+        assert split == {"train": [entry["name"]], "val": []}, "of an only image something should be learnt"
     else:
         told = json.loads((tmp_path / "Set" / "dataset_description.json").read_text("utf-8"))
         assert (told["License"], told["ReferencesAndLinks"], told["DatasetType"]) == ("own", ["here"], "raw")
@@ -121,6 +125,8 @@ def test_the_label_map_is_frozen_and_may_be_edited(make_case: MakeCase, tmp_path
     other = make_case(1, labels=("Metastasis", "Lesion"))
     with pytest.raises(UsageError, match="has no 'Metastasis'"):
         export_dataset([other], tmp_path / "Two", layout="decathlon", labels=labels, **ABOUT)
+    labels.write_text('{"background": 0, "Lesion": 0, "Metastasis": 1, "Node": 2}', "utf-8")
+    export_dataset([other], tmp_path / "Three", layout="bids", contrast="T2w", labels=labels, **ABOUT)
     labels.write_text('{"background": 0, "Lesion": 1, "Metastasis": 1, "Node": 2}', "utf-8")
     export_dataset([other], tmp_path / "Two", layout="decathlon", labels=labels, **ABOUT)
     (case,) = read_cases(tmp_path / "Two")
@@ -142,6 +148,8 @@ def test_a_patient_is_one_hash_and_is_never_split(tmp_path: Path) -> None:
     names = [case.name for case in read_cases(tmp_path / "Set")]
     assert [name.partition("__")[0] for name in names] == [patient, patient]
     assert {is_validation(name) for name in names} == {is_validation(patient)}
+    splits = json.loads((tmp_path / "Set" / "splits.json").read_text("utf-8"))
+    assert splits == {"training": sorted(names), "validation": []}
     for path in (tmp_path / "Set").rglob("*"):
         assert path.is_dir() or b"Mustermann" not in path.read_bytes()
 
