@@ -14,6 +14,7 @@ from edgeflow_med import io
 from edgeflow_med.errors import GeometryError, WriteError
 from edgeflow_med.io import save
 from edgeflow_med.io.straighten import straightened
+from tests.cli.scans import BALL, CENTRE, values
 from tests.io.edits import SMALL, put, unsigned
 from tests.io.here import read_segmentation, read_volume
 from tests.phantoms import AXIAL, Phantom, is_true, one_segment, write_series
@@ -200,3 +201,23 @@ def test_a_tilted_volume_is_straightened_on_request_without_losing_a_voxel(
 def test_a_straight_volume_is_left_as_it_is() -> None:
     volume = SMALL.volume()
     assert straightened(volume) is volume
+
+
+def test_the_command_line_allows_gaps_and_straightens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from edgeflow_med.cli import main
+
+    write_with_gaps(
+        tmp_path / "in", BALL, (1,), lambda dataset, k: setattr(dataset, "PixelData", values()[k].tobytes())
+    )
+    arguments = ["segment", str(tmp_path / "in"), "--click", ",".join(map(str, CENTRE)), "--device", "cpu", "--output"]
+    assert main([*arguments, str(tmp_path / "ball.nii")]) == 2
+    assert "allow gaps (--allow-gaps)" in capsys.readouterr().err
+    assert main([*arguments, str(tmp_path / "ball.nii"), "--allow-gaps"]) == 0
+    assert "Missing, filled with air: slice 1 at position" in capsys.readouterr().out
+    tilted = replace(BALL, step=(0.0, 0.5, 2.5))
+    write_series(tmp_path / "tilted", tilted, lambda dataset, k: setattr(dataset, "PixelData", values()[k].tobytes()))
+    arguments[1] = str(tmp_path / "tilted")
+    assert main([*arguments, str(tmp_path / "straight.dcm"), "--straighten"]) == 2
+    assert "must refer to a DICOM series" in capsys.readouterr().err
+    assert main([*arguments, str(tmp_path / "straight.nii"), "--straighten"]) == 0
+    assert "resampled to a right-angled grid" in capsys.readouterr().out
