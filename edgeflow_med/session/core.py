@@ -34,7 +34,6 @@ class Core:
         volume: What is segmented.
         predictor: Whatever answers slices; may be set at any time.
         case_dir: The folder with the journal; None for a session in memory.
-        reader: Pseudonym of who works, for the journal.
         lost: After a resume, what was in flight when the session ended; else None.
     """
 
@@ -65,7 +64,6 @@ class Core:
                 "open",
                 version=VERSION,
                 software=f"edgeflow-med {__version__}",
-                reader=reader,
                 volume=describe_volume(volume, folder),
                 options={name: encode_option(value) for name, value in options.items()},
             )
@@ -73,9 +71,10 @@ class Core:
     def _attach(
         self, volume: Volume, predictor: Predictor | None, ledger: Ledger, folder: Path | None, reader: str
     ) -> None:
-        self.volume, self.predictor, self.case_dir, self.reader = volume, predictor, folder, reader
+        self.volume, self.predictor, self.case_dir = volume, predictor, folder
         self.lost: str | None = None
         self._ledger = ledger
+        self.reader = reader
         self._handles: dict[int, SegmentState] = {}
 
     @classmethod
@@ -122,7 +121,7 @@ class Core:
                 volume, predictor, ledger, folder, first["reader"] if reader is None else reader
             )
             session.lost = ledger.lost(torn=torn)
-            ledger.note("resume", software=f"edgeflow-med {__version__}", reader=session.reader)
+            ledger.note("resume", software=f"edgeflow-med {__version__}")
             ledger.pending.clear()
             records.clear()
         except BaseException:
@@ -146,6 +145,17 @@ class Core:
     def segments(self) -> tuple[SegmentState, ...]:
         """All segments, in the order in which they were added."""
         return tuple(self._handle(segment) for segment in self._ledger.state.ids)
+
+    @property
+    def reader(self) -> str:
+        """Pseudonym of who works; settable, and in the journal with every action from then on."""
+        return self._reader
+
+    @reader.setter
+    def reader(self, reader: str) -> None:
+        self._reader = reader
+        if self._ledger.journal is not None:
+            self._ledger.journal.reader = reader
 
     @property
     def plane(self) -> Plane:

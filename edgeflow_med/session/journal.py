@@ -30,6 +30,7 @@ class Journal:
     Attributes:
         records: What was in the file when it was opened.
         torn: Whether the last line was cut short by a crash.
+        reader: Pseudonym that every record gets.
 
     Raises:
         WriteError: The folder cannot be written to, or another program has the case open.
@@ -58,6 +59,7 @@ class Journal:
             os.close(self._file)
             raise
         self.number = len(self.records)
+        self.reader = ""
 
     def append(self, kind: str, /, **values: Any) -> int:
         """Write a record and have it on disk; returns its number.
@@ -65,7 +67,7 @@ class Journal:
         Raises:
             WriteError: It could not be written; the file is as it was.
         """
-        record = {"n": self.number + 1, "type": kind, "time": _now(), **values}
+        record = {"n": self.number + 1, "type": kind, "time": _now(), "reader": self.reader, **values}
         line = _line(record)
         try:
             os.ftruncate(self._file, self._size)  # an earlier failure may have left the start of a line
