@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,17 +54,8 @@ def hand(window: desktop.MainWindow) -> Iterator[Hand]:
 @pytest.fixture
 def panel(hand: Hand) -> Iterator[Any]:
     """The module's widget, loaded and entered as Slicer does it."""
-    import EdgeFlow
-    import qt
-
-    info = types.SimpleNamespace(path=str(MODULE / "EdgeFlow.py"), icon=None)
-    slicer.modules.edgeflow = types.SimpleNamespace(path=info.path, module=EdgeFlow.EdgeFlow(info))
-    parent = slicer.qSlicerScriptedLoadableModuleWidget()
-    qt.QVBoxLayout(parent)
-    parent.setMRMLScene(slicer.mrmlScene)
-    widget = EdgeFlow.EdgeFlowWidget(parent)
-    widget.setup()
-    hand.window.show_panel(parent)
+    widget = desktop.load_module(hand.window, MODULE)
+    parent = widget.parent
     parent.isEntered = True
     widget.enter()
     slicer.app.processEvents()

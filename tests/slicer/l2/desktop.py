@@ -19,7 +19,12 @@ from PySide6.QtCore import Property, QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QImage, QPainter
 
 from tests.slicer import headless
-from tests.slicer.l2 import pythonqt, scripted, standins
+from tests.slicer.l2 import (
+    pythonqt,
+    scripted,
+    segment_standins,  # noqa: F401 - registers its classes
+    standins,
+)
 
 COLOURS = {"Red": "#f34a33", "Green": "#6eb04b", "Yellow": "#edd54c"}
 PRESSES = {
@@ -37,7 +42,6 @@ class qMRMLSliceView(qt.QWidget):
         super().__init__(parent)
         self._view = view
         self._picture: QImage | None = None
-        self._paused = 0
         self.mouseTracking = True
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMinimumSize(*view.size)
@@ -88,8 +92,8 @@ class qMRMLSliceView(qt.QWidget):
         QPainter(self).drawImage(0, 0, self._picture)
 
     def _tell(self, event: Any, name: str) -> None:
-        ratio_free, held = event.position(), event.modifiers()
-        at = int(ratio_free.x()), self._view.size[1] - 1 - int(ratio_free.y())
+        place, held = event.position(), event.modifiers()
+        at = int(place.x()), self._view.size[1] - 1 - int(place.y())
         self._view.interactor.SetAltKey(bool(held & Qt.KeyboardModifier.AltModifier))
         ctrl, shift = (
             bool(held & key) for key in (Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier)
@@ -169,7 +173,6 @@ class LayoutManager(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._widgets = {name: qMRMLSliceWidget(name, size) for name, size in self.SIZES.items()}
-        self.setMRMLScene = lambda _scene: None
 
     def sliceViewNames(self) -> tuple[str, ...]:
         """Names of the views; PythonQt hands a QStringList over as a tuple."""
@@ -210,7 +213,6 @@ class Application(qt.QApplication):
         super().__init__(["Slicer"])
         self._core, self._paused = core, 0
         self.temporaryPath = core.temporaryPath
-        self.slicerHome, self.majorVersion, self.minorVersion = "", 5, 12
         self._modules = ModuleManager(self)
         qt.QSettings.setDefaultFormat(qt.QSettings.IniFormat)
         qt.QSettings.setPath(qt.QSettings.IniFormat, qt.QSettings.UserScope, core.temporaryPath)
@@ -221,10 +223,6 @@ class Application(qt.QApplication):
     def applicationLogic(self) -> Any:
         """Slicer's application logic."""
         return self._core.applicationLogic()
-
-    def mrmlScene(self) -> Any:
-        """The scene."""
-        return slicer.mrmlScene
 
     def layoutManager(self) -> LayoutManager:
         """The slice views."""
@@ -312,3 +310,18 @@ def start(folder: Path, originals: Path | None = None) -> MainWindow:
     window.show()
     window.activateWindow()
     return window
+
+
+def load_module(window: MainWindow, folder: Path) -> Any:
+    """Load the module of a folder as Slicer does at its start, up to its panel in the window; its widget."""
+    import EdgeFlow
+
+    info = types.SimpleNamespace(path=str(folder / "EdgeFlow.py"), icon=None)
+    slicer.modules.edgeflow = types.SimpleNamespace(path=info.path, module=EdgeFlow.EdgeFlow(info))
+    parent = slicer.qSlicerScriptedLoadableModuleWidget()
+    qt.QVBoxLayout(parent)
+    parent.setMRMLScene(slicer.mrmlScene)
+    widget = slicer.modules.EdgeFlowWidget = EdgeFlow.EdgeFlowWidget(parent)
+    widget.setup()
+    window.show_panel(parent)
+    return widget

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +36,6 @@ class Slow(RegionGrower):
         self.gate.set()
         self.thread: threading.Thread | None = None
 
-    def warm_up(self) -> str:
-        return self.device
-
     def predict(self, request: Any) -> Any:
         self.thread = threading.current_thread()
         assert self.gate.wait(60)
@@ -51,7 +47,7 @@ def network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Slow:
     """Answers without a network; journals go to a folder of the test."""
     grower = Slow()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("edgeflow_med.predictors.lazy.LazyPredictor", lambda *_choice: grower)
+    monkeypatch.setattr("edgeflow_med.predictors.lazy.load_predictor", lambda *_choice: grower)
     return grower
 
 
@@ -101,9 +97,10 @@ class Reader(Hand):
 
 
 @pytest.fixture
-def reader(hand: Hand, ct: Any, panel: Any) -> Iterator[Reader]:
+def reader(hand: Hand, ct: Any, panel: Any, network: Slow) -> Reader:
     made = Reader(hand, panel, ct)
-    until(lambda: panel.case is not None)
+    until(lambda: panel.case is not None and not panel.worker.unfinished)
+    network.thread = None  # it has been warmed up
     return made
 
 
@@ -292,7 +289,7 @@ def test_export_writes_what_is_shown(reader: Reader, tmp_path: Path, monkeypatch
 
 def test_the_installation_is_checked_on_request(reader: Reader) -> None:
     reader.press(reader.ui.checkButton)
-    until(lambda: "The main job can run here" in reader.ui.installationLabel.text)
+    until(lambda: "The main job" in reader.ui.installationLabel.text)
     assert reader.ui.installationLabel.text.startswith("edgeflow_med ")
     assert "All packages that it needs are there." in reader.ui.installationLabel.text
 

@@ -10,7 +10,6 @@ import os
 import runpy
 import sys
 import tempfile
-import types
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -28,27 +27,16 @@ def main() -> None:
     sys.path[:0] = [str(ROOT), given.additional_module_paths]
     from tests.slicer.l2 import pythonqt
 
-    qt = pythonqt.install()
+    pythonqt.install()
     import slicer
 
     from tests.slicer.l2 import desktop
 
-    window = desktop.start(Path(tempfile.mkdtemp()))
-    import EdgeFlow
-
-    path = str(Path(given.additional_module_paths) / "EdgeFlow.py")
-    slicer.modules.edgeflow = types.SimpleNamespace(path=path)
-    EdgeFlow.EdgeFlow(types.SimpleNamespace(path=path, icon=None))
-    parent = slicer.qSlicerScriptedLoadableModuleWidget()
-    qt.QVBoxLayout(parent)
-    parent.setMRMLScene(slicer.mrmlScene)
-    slicer.modules.EdgeFlowWidget = EdgeFlow.EdgeFlowWidget(parent)
-    slicer.modules.EdgeFlowWidget.setup()
-    window.show_panel(parent)
+    widget = desktop.load_module(desktop.start(Path(tempfile.mkdtemp())), Path(given.additional_module_paths))
 
     def select(_name: str) -> None:
-        parent.isEntered = True
-        slicer.modules.EdgeFlowWidget.enter()
+        widget.parent.isEntered = True
+        widget.enter()
 
     slicer.util.selectModule = select
     slicer.util.exit = os._exit
