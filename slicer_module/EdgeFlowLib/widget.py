@@ -137,7 +137,7 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Make the case fit the parameters."""
         p = self._parameters
         if self.case and p and (p.volume, p.segmentation) == (self.case.volume_node, self.case.node):
-            self.case.overlays.show_edges(self.case.desk.current if p.edges else None)
+            self.case.show_edges(p.edges)
             return
         if self.case:
             self.case.close()
@@ -173,10 +173,13 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             combo.setCurrentText(chosen)
         self.set_model()
         ui.segmentsTable.setSegmentationNode(node)
-        self.editor = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode", "EdgeFlow editor")
+        editor = slicer.vtkMRMLSegmentEditorNode()
+        editor.SetSingletonTag("EdgeFlow")
+        self.editor = slicer.mrmlScene.AddNode(editor)  # the one that is there already, if it is
         ui.segmentEditor.setMRMLSegmentEditorNode(self.editor)
         ui.segmentEditor.setSegmentationNode(node)
         ui.segmentEditor.setSourceVolumeNode(p.volume)
+        self.case.show_edges(p.edges)
 
     def set_model(self):
         """Take over what is chosen in the advanced section."""
@@ -306,9 +309,14 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         lines = installation.report()
         self.ui.installationLabel.text = "\n".join(lines if installation.missing() else lines + installation.doctor())
 
-    def install(self):
+    def install_from_folder(self):
+        """Install what is missing without a network, from a folder of wheels."""
+        if folder := qt.QFileDialog.getExistingDirectory():
+            self.install(Path(folder))
+
+    def install(self, wheels=None):
         """Install what is missing, if the reader agrees."""
-        installation.install()
+        installation.install(wheels)
         self.ui.installationLabel.text = "\n".join(installation.report())
         self._open()
 

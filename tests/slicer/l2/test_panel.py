@@ -303,6 +303,23 @@ def test_missing_packages_are_told_not_asked_for(hand: Hand, monkeypatch: pytest
     hand.click(world(*CENTRE))
 
 
+@pytest.mark.usefixtures("ct")
+def test_packages_come_from_a_folder_of_wheels(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch, request: Any, tmp_path: Path
+) -> None:
+    import qt
+
+    lacking, told = ["torch>=2.8"], []
+    monkeypatch.setattr("EdgeFlowLib.installation.missing", lambda: list(lacking))
+    monkeypatch.setattr("EdgeFlowLib.installation.install", lambda wheels: told.append(wheels) or lacking.clear())
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_words: str(tmp_path))
+    panel = request.getfixturevalue("panel")
+    panel.ui.advancedSection.collapsed = False
+    hand.press(panel.ui.wheelsButton)
+    assert told == [tmp_path]
+    until(lambda: panel.case is not None)
+
+
 def test_not_for_clinical_use_is_seen(reader: Reader) -> None:
     assert "not for clinical use" in reader.ui.notClinicalLabel.text
     assert reader.ui.notClinicalLabel.visible
