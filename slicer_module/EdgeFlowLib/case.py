@@ -147,6 +147,11 @@ class Case:
         else:
             self.node.CreateClosedSurfaceRepresentation()
 
+    def show_edges(self, shown: bool) -> None:
+        """Show the edge map of the current segment, or hide it."""
+        self.overlays.show_edges(shown)
+        self.show({})
+
     def toggle_visibility(self) -> None:
         """Show or hide the segments."""
         self.node.SetDisplayVisibility(not self.node.GetDisplayVisibility())

@@ -49,7 +49,7 @@ class Overlays:
 
     def close(self) -> None:
         """Take everything out of the scene."""
-        self.show_edges(None)
+        self.show_edges(False)
         while self._nodes:
             self._remove(self._nodes[0])
 
@@ -81,8 +81,8 @@ class Overlays:
         if self._proposals.update(self._bridge.session.segments, boxes):
             self._proposal_image.GetPointData().GetScalars().Modified()
             self._proposal_image.Modified()
-        if self._edges is not None and current is not None:
-            self.show_edges(current)
+        if self._edges is not None and self._edges[1].update(current):
+            slicer.util.arrayFromVolumeModified(self._edges[0])
         for node in self._nodes:
             node.SetAndObserveTransformNodeID(self._bridge.volume_node.GetTransformNodeID())
 
@@ -118,24 +118,18 @@ class Overlays:
         display.SetGlyphScale(3.0)
         return node
 
-    def show_edges(self, segment: SegmentState | None) -> None:
-        """Show the edge map of a segment's answers in front of the volume, or none."""
+    def show_edges(self, shown: bool) -> None:
+        """Have the edge map in front of the volume in all slice views, or give them back what was there."""
         from edgeflow_med.display import EdgeMap
 
-        if segment is None:
+        if not shown and self._edges is not None:
             self._restore_foregrounds()
-            if self._edges is not None:
-                self._remove(self._edges[0])
-                self._edges = None
-            return
-        if self._edges is None:
+            self._remove(self._edges[0])
+            self._edges = None
+        elif shown and self._edges is None:
             node = self._add_edges()
             self._edges = node, EdgeMap(slicer.util.arrayFromVolume(node))
-        node, edges = self._edges
-        if edges.update(segment):
-            slicer.util.arrayFromVolumeModified(node)
-        for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-            if composite.GetForegroundVolumeID() != node.GetID():
+            for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
                 self._behind[composite.GetID()] = composite.GetForegroundVolumeID(), composite.GetForegroundOpacity()
                 composite.SetForegroundVolumeID(node.GetID())
                 composite.SetForegroundOpacity(1.0)

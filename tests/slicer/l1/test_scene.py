@@ -128,10 +128,10 @@ def test_the_edge_map_is_an_overlay_and_gives_the_foreground_back(reader: Callab
     edge = desk.case.desk.current.slices[0, 12].answer.edge
     j, i = np.unravel_index(edge.argmax(), edge.shape)
     desk.case.node.SetDisplayVisibility(False)
-    desk.case.overlays.show_edges(desk.case.desk.current)
+    desk.case.show_edges(True)
     assert desk.painted(12, j, i)
     assert not desk.painted(12, 30, 43)
-    desk.case.overlays.show_edges(None)
+    desk.case.show_edges(False)
     assert not desk.painted(12, j, i)
     assert (composite.GetForegroundVolumeID(), composite.GetForegroundOpacity()) == (other.GetID(), 0.25)
 
@@ -299,7 +299,7 @@ def test_leaving_takes_everything_but_the_segmentation_away(reader: Callable[...
     count = slicer.mrmlScene.GetNumberOfNodes()
     desk = reader(volume, names=(), segmentation=node)
     desk.case.desk.add_segment()
-    desk.case.overlays.show_edges(desk.case.desk.current)
+    desk.case.show_edges(True)
     desk.case.close()
     kinds = [slicer.mrmlScene.GetNthNode(n).GetClassName() for n in range(count, slicer.mrmlScene.GetNumberOfNodes())]
     assert set(kinds) <= {"vtkMRMLSegmentationDisplayNode"}
