@@ -20,6 +20,12 @@ FOLDER = ROOT / "docs" / "images"
 WIDTH = 1200
 COLOURS = {SliceStatus.ANNOTATED: "#009e73", SliceStatus.ACCEPTED: "#56b4e9", SliceStatus.PROPOSED: "#b8bec9"}
 
+LABELS = {
+    SliceStatus.ANNOTATED: "clicked on by the reader",
+    SliceStatus.ACCEPTED: "accepted by the reader",
+    SliceStatus.PROPOSED: "proposed",
+}
+
 
 def main() -> None:
     """Draw all of them."""
@@ -27,12 +33,12 @@ def main() -> None:
     session = Session(volume, load_predictor(device="cpu"), journal=False)
     lesion = session.add_segment("Lesion")
     session.click((23, 79, 76))
-    _draw(session, "lesion-click.png")
+    _draw(session, "lesion-click.jpg")
     for _ in session.propagate():
         pass
     for _, index in session.review_order()[-3:]:
         session.accept(index)
-    _draw(session, "lesion-propagated.png")
+    _draw(session, "lesion-propagated.jpg")
     _chart(session, "lesion-review.png")
     place = session.next_to_review()
     print(f"{lesion.label}: {session.unreviewed()} slices unreviewed, look next at {place}")
@@ -43,7 +49,7 @@ def _draw(session: Session, name: str) -> None:
     picture = draw_picture(picture_rows(session, found), caption(session, found), found["notice"])
     height = round(picture.height * WIDTH / picture.width)
     small = picture.resize((WIDTH, height), Image.Resampling.LANCZOS)
-    small.quantize(256, dither=Image.Dither.NONE).save(FOLDER / name, optimize=True)
+    small.save(FOLDER / name, quality=88, subsampling=0, optimize=True)
 
 
 def _chart(session: Session, name: str) -> None:
@@ -59,7 +65,7 @@ def _chart(session: Session, name: str) -> None:
         chosen = {index: value.quality or 0.0 for index, value in known.items() if value.status is status}
         if status is SliceStatus.ANNOTATED:
             chosen = dict.fromkeys(chosen, 1.0)  # of a click the model tells the IoU instead
-        axes.bar(list(chosen), list(chosen.values()), color=colour, label=status.value)
+        axes.bar(list(chosen), list(chosen.values()), color=colour, label=LABELS[status])
     place = session.next_to_review()
     if place is not None:
         quality = known[place[2]].quality or 0.0

@@ -1,4 +1,4 @@
-"""The command line: ``edgeflow-med segment | info | demo | doctor | evaluate | train | pacs``.
+"""The command line: ``edgeflow-med segment | case | resume | effort | export-dataset | info | demo | ...``.
 
 Whatever goes wrong, a person gets one line on stderr and a program the exit status: 0, or 2, or 130 after Ctrl+C.
 """

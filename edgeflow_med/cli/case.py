@@ -91,6 +91,13 @@ def remove(context: typer.Context, segment: SegmentOption = None) -> None:
 
 
 @app.command()
+def clear(context: typer.Context, segment: SegmentOption = None) -> None:
+    """Empty a segment and forget its prompts."""
+    with opened(options_of(context)) as session:
+        tell(session, session.clear_segment(choose_segment(session, segment)))
+
+
+@app.command()
 def rename(
     context: typer.Context,
     label: Annotated[str, typer.Argument(metavar="LABEL", help="The new name.")],

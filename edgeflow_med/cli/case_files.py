@@ -191,12 +191,15 @@ def export(
     ] = False,
 ) -> None:
     """Save the segments, and beside each file how they came to be; says how many slices are unreviewed."""
+    from edgeflow_med.cli.files import keep_sources
     from edgeflow_med.io import check_writable
 
     console = make_console()
     for path in outputs:
         check_writable(path)
     with opened(options_of(context), read_only=True) as session:
+        source = session.volume.source
+        keep_sources(outputs, session.volume, [source.path] if source is not None else [])
         for path in outputs:
             saved = session.save(
                 path,

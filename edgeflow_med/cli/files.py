@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,9 +74,7 @@ def check_sources(volume: Volume, job: Job) -> None:
     Raises:
         WriteError: They do not.
     """
-    for path in _all_outputs(job):
-        if _is_source(path, volume, job):
-            raise WriteError(f"Cannot write {path}: it would replace what was read; give another name.")
+    keep_sources(_all_outputs(job), volume, (job.input, *job.keep))
     if not volume.headers:
         for path in job.outputs:
             if path.suffix.lower() == ".dcm":
@@ -84,10 +83,21 @@ def check_sources(volume: Volume, job: Job) -> None:
                 )
 
 
-def _is_source(path: Path, volume: Volume, job: Job) -> bool:
+def keep_sources(outputs: Sequence[Path], volume: Volume, read: Sequence[Path]) -> None:
+    """Check that no output would replace a file of the scan, or one of those that were ``read``.
+
+    Raises:
+        WriteError: One would.
+    """
+    for path in outputs:
+        if _is_source(path, volume, read):
+            raise WriteError(f"Cannot write {path}: it would replace what was read; give another name.")
+
+
+def _is_source(path: Path, volume: Volume, read: Sequence[Path]) -> bool:
     if not path.exists():
         return False
-    if any(path.samefile(kept) for kept in (job.input, *job.keep)):
+    if any(path.samefile(kept) for kept in read):
         return True
     if not volume.headers or path.suffix.lower() != ".dcm":
         return False

@@ -146,6 +146,10 @@ def test_segments_options_and_branches(case: Verb, tmp_path: Path) -> None:
     case("add", "Second")
     case("add", "--mask", tmp_path / "ball.nii.gz")
     case("rename", "Third", "--segment", "3")
+    case("clear", "--segment", "Third")
+    assert not look(tmp_path).mask(3).any()
+    case("undo")
+    assert look(tmp_path).mask(3).any()
     case("describe", "lymph node", "--segment", "Third")
     case("lock", "--segment", "Ball")
     case("remove", "--segment", "Second")
@@ -155,14 +159,15 @@ def test_segments_options_and_branches(case: Verb, tmp_path: Path) -> None:
         (1, "Ball", True),
         (3, "Third", False),
     ]
-    assert session.segments[1].type.meaning == "Lymph node"
+    assert session.segments[1].type.meaning == "Lymph Node"
     assert (session.policy, session.plane, session.editable_range) == ("allow", "coronal", (0, 200))
     assert (session.window.low, session.window.high) == (0, 100)
     case("undo", 4)
     case("add", "Other")
-    number = case("branches").out.split(":")[0]
-    assert "Change Window" in case("branches").out
-    case("branches", "--switch", number)
+    cleared, changed = case("branches").out.splitlines()
+    assert cleared.endswith(": Clear Segment")
+    assert "Change Window" in changed
+    case("branches", "--switch", changed.partition(":")[0])
     assert look(tmp_path).plane == "coronal"
 
 
@@ -221,13 +226,14 @@ def test_a_scan_that_was_moved_is_found_where_it_is_said_to_be(case: Verb, tmp_p
         (["box", CLICK], "A box has two corners, got 1"),
         (["box", CLICK, "9,22,50"], "must stay on one slice"),
         (["paint"], "or --mask FILE"),
-        (["describe", "lymph"], "'Lymph node'"),
+        (["describe", "lymph"], "'Lymph Node'"),
         (["paint", "1,2,x"], "is not K,J,I"),
         (["propagate"], "nothing to propagate"),
         (["accept", "99"], "no slice 99"),
         (["accept", "x"], "'x' is no slice"),
         (["export", "a.png"], "unknown suffix"),
         (["export", "a.nii"], "came out empty"),
+        (["export", "SCAN"], "it would replace what was read"),
         (["export", "a.nii", "--accepted-only"], "No slice of 'Ball' is accepted"),
         (["measure", "--output", "a.txt"], "a table is .csv or .json"),
         (["set", "--editable-range", "wide"], "is no range"),
