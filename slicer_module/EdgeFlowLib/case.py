@@ -107,6 +107,7 @@ class Case:
         """
         from edgeflow_med.errors import EdgeFlowError
 
+        self.interaction.adds = self.desk.positive
         self.desk.poll()
         try:
             if self.bridge.pull(effect):

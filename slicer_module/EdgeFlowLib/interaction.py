@@ -44,6 +44,10 @@ class Interaction:
     Args:
         views: Slice node and interactor of each view.
         on_gesture: Called when the button is released.
+
+    Attributes:
+        armed: Whether the left button is ours.
+        adds: Whether strokes add; the colour in which they are drawn.
     """
 
     def __init__(
@@ -51,7 +55,7 @@ class Interaction:
         views: Sequence[tuple[slicer.vtkMRMLSliceNode, vtk.vtkRenderWindowInteractor]],
         on_gesture: Callable[[Gesture], None],
     ) -> None:
-        self.armed = True
+        self.armed = self.adds = True
         self._on_gesture = on_gesture
         self._path: list[tuple[int, int]] = []
         self._trail: vtk.vtkActor2D | None = None
@@ -122,7 +126,8 @@ class Interaction:
         if self._trail is None:
             self._trail = vtk.vtkActor2D()
             self._trail.SetMapper(vtk.vtkPolyDataMapper2D())
-            self._trail.GetProperty().SetColor((1.0, 0.3, 0.3) if interactor.GetControlKey() else (0.3, 1.0, 0.3))
+            adds = self.adds != bool(interactor.GetControlKey())
+            self._trail.GetProperty().SetColor((0.3, 1.0, 0.3) if adds else (1.0, 0.3, 0.3))
             self._trail.GetProperty().SetLineWidth(2)
             self._renderer(interactor).AddViewProp(self._trail)
         line = vtk.vtkLineSource()

@@ -77,14 +77,17 @@ def test_a_drag_is_a_stroke_and_leaves_no_trail(reader: Callable[..., Reader]) -
     assert not desk.mask()[12, 24, 35:46].any()
 
 
-def test_the_trail_is_drawn_while_the_mouse_moves(reader: Callable[..., Reader]) -> None:
+@pytest.mark.parametrize(("positive", "channel"), [(True, 1), (False, 0)])
+def test_the_trail_is_drawn_while_the_mouse_moves(reader: Callable[..., Reader], positive: bool, channel: int) -> None:
     desk = reader()
     desk.look_at(*MIDDLE)
+    desk.case.desk.positive = positive
+    desk.settle()
     start, end = (desk.red.xy(desk.world(12, 50, i)) for i in (10, 60))
     for event, at in (("LeftButtonPressEvent", start), ("MouseMoveEvent", end)):
         desk.red.event(event, at)
     middle = desk.red.pixel(desk.red.render(), desk.world(12, 50, 35)).astype(int)
-    assert middle[1] > 180 > middle[0]
+    assert middle[channel] > 180 > middle[1 - channel]
     desk.red.event("LeftButtonReleaseEvent", end)
     desk.settle()
 
