@@ -282,6 +282,10 @@ class MainWindow(qt.QMainWindow):
             bar = self._area.verticalScrollBar().sizeHint().width()
             self._area.setMinimumWidth(max(panel.minimumSizeHint().width() + bar + 4, 430))
 
+    def scroll_to(self, widget: qt.QWidget) -> None:
+        """Bring a part of the panel into view."""
+        self._area.ensureWidgetVisible(widget)
+
 
 def _unknown_widget(name: str) -> type:
     if not name.startswith(("ctk", "qMRML", "qSlicer")):

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import slicer
-from PIL import Image
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
@@ -105,7 +104,6 @@ class Hand:
             slicer.app.processEvents()
         path = folder / f"{name}.png"
         assert self.window.grab().save(str(path))
-        Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)  # a third of the size
         return path
 
 

@@ -93,4 +93,5 @@ def test_the_tutorial_step_by_step(hand: Hand, request: Any, monkeypatch: pytest
     for section in (ui.manualSection, ui.exportSection, ui.advancedSection):
         section.collapsed = False
     rest()
+    lesion.window.scroll_to(ui.shortcutsTable)
     assert is_picture(lesion.screenshot("sections"))
