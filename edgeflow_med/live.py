@@ -21,6 +21,7 @@ from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest
 from edgeflow_med.prompts import Prompt
 from edgeflow_med.session.journal import FILE_NAME
 from edgeflow_med.session.ledger import new_case_folder
+from edgeflow_med.session.provenance import provenance
 from edgeflow_med.volume import Plane, Volume
 from edgeflow_med.worker import Worker
 
@@ -259,9 +260,12 @@ class Live:
             UsageError: There are no segments.
         """
         segmentation = self.session.segmentation(accepted_only)
+        sidecar = None
+        if self.session.case_dir is not None:
+            sidecar = provenance(self.session, accepted_only=accepted_only)
 
         def write() -> Path:
-            save(segmentation.on(read_volume(sources)) if sources else segmentation, path)
+            save(segmentation.on(read_volume(sources)) if sources else segmentation, path, sidecar=sidecar)
             return path
 
         def written(result: Any) -> None:

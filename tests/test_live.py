@@ -224,3 +224,22 @@ def test_a_case_of_another_volume_is_left_alone(tmp_path: Path) -> None:
 
 
 VOLUME = Volume(np.zeros(SHAPE), AFFINE)
+
+
+def test_an_export_of_a_case_lays_down_how_the_mask_came_to_be(tmp_path: Path) -> None:
+    array = np.zeros(SHAPE, np.float32)
+    array[1:8] = BALL
+    worker, saved = Worker(), list[Path]()
+    with Session(Volume(array, AFFINE), RegionGrower(), window="0,1", case_dir=tmp_path / "case") as session:
+        session.add_segment("Lesion")
+        session.click((4, 20, 24))
+        live = Live(session, worker, lambda _: None)
+        live.export(tmp_path / "lesion.nii", saved.append)
+        deadline = time.monotonic() + 20
+        while not saved and time.monotonic() < deadline:
+            live.poll()
+            time.sleep(0.001)
+        live.close()
+    worker.stop()
+    assert saved == [tmp_path / "lesion.nii"]
+    assert '"PromptCounts"' in (tmp_path / "lesion.nii.provenance.json").read_text("utf-8")
