@@ -32,7 +32,8 @@ def main() -> None:
 
     from tests.slicer.l2 import desktop
 
-    widget = desktop.load_module(desktop.start(Path(tempfile.mkdtemp())), Path(given.additional_module_paths))
+    window = desktop.start(Path(tempfile.mkdtemp()))
+    widget = desktop.load_module(window, Path(given.additional_module_paths))
 
     def select(_name: str) -> None:
         widget.parent.isEntered = True
