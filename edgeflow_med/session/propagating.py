@@ -114,7 +114,8 @@ class PropagationActions(PaintActions):
         ledger, count = self._ledger, self.volume.shape[axis]
         plane = self._plane_on(axis)
         gaps = touched(count, known, starts, directions, limit, limit_mm, self.volume.spacing[axis])
-        node = self._clear_proposals(state, [(axis, index) for gap in gaps for index in gap])
+        stale = {index for gap in gaps for index in gap}  # a proposal of an earlier run stays until this one is past it
+        node: Node | None = None
         inner = walk(
             lambda index: self.slice_image(index, plane),
             count,
@@ -134,17 +135,18 @@ class PropagationActions(PaintActions):
                 item = inner.send(sent)
                 if isinstance(item, SliceStep) and item.prediction is not None:
                     node = self._propose(state, (axis, item.index), item, node, time.perf_counter() - began)
+                    stale.discard(item.index)
                     began, revision = time.perf_counter(), ledger.revision
                 sent = yield item
                 if ledger.revision != revision:
                     return
         except StopIteration:
-            return
+            self._clear_proposals(state, [(axis, index) for index in sorted(stale)], node)
         finally:
             inner.close()
 
-    def _clear_proposals(self, state: SegmentState, keys: list[SliceKey]) -> Node | None:
-        """Take back what an earlier run proposed; it would otherwise stay behind where this one stops."""
+    def _clear_proposals(self, state: SegmentState, keys: list[SliceKey], node: Node | None) -> None:
+        """Take back what an earlier run proposed where this one, run to its end, proposes nothing."""
         draft = self._draft()
         for key in keys:
             known = draft.slice_state(state.id, key)
@@ -152,9 +154,11 @@ class PropagationActions(PaintActions):
                 ground = draft.ground(state.id, key, propagating=True)
                 draft.put(state.id, key, decide(ground, np.zeros_like(ground.mask)), Origin.NETWORK)
                 draft.set_slice(state.id, key, None)
-        return self._add_part(draft.step("Propagate", "propagate"), None)
+        self._add_part(draft.step("Propagate", "propagate"), node)
 
-    def _propose(self, state: SegmentState, key: SliceKey, step: SliceStep, node: Node | None, seconds: float) -> Node:
+    def _propose(
+        self, state: SegmentState, key: SliceKey, step: SliceStep, node: Node | None, seconds: float
+    ) -> Node | None:
         assert step.prediction is not None
         packed = PackedPrediction.of(step.prediction)
         draft = self._draft()
@@ -165,7 +169,7 @@ class PropagationActions(PaintActions):
         info = draft.info(state.id)
         if info.model != model:
             draft.set_info(state.id, replace(info, model=model))
-        made = self._add_part(
+        return self._add_part(
             draft.step("Propagate", "propagate", seconds),
             node,
             slice=key[1],
@@ -174,8 +178,6 @@ class PropagationActions(PaintActions):
             window=str(self.window),
             digest=slice_digest(outcome),
         )
-        assert made is not None
-        return made
 
     def _add_part(self, step: Step, node: Node | None, **values: Any) -> Node | None:
         """Make a step part of the propagation that began with ``node``, or begin one."""

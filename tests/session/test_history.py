@@ -95,6 +95,19 @@ def test_propagation_is_one_step_also_when_it_is_cancelled(session: Session) -> 
     assert snapshot(session) == before
 
 
+def test_a_cancelled_run_leaves_earlier_proposals_where_it_has_not_been(session: Session) -> None:
+    session.click((3, 4, 5))
+    list(session.propagate())
+    first = session.segments[0].slices
+    session.click((3, 6, 6))
+    steps = session.propagate()
+    reached = next(steps).index
+    steps.close()  # type: ignore[attr-defined]
+    after = session.segments[0].slices
+    assert after.keys() == first.keys()
+    assert {key for key in first if after[key] is not first[key]} == {(0, 3), (0, reached)}
+
+
 def test_propagation_ends_when_something_else_is_done_meanwhile(session: Session) -> None:
     session.click((3, 4, 5))
     steps = session.propagate()
