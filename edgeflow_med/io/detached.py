@@ -25,7 +25,7 @@ _GEOMETRY = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(rb"[^\s(),]+")
-_NRRD_TEXT = re.compile(rb"#|content:|[^:]*:=", re.IGNORECASE)  # lines of any length
+_NRRD_TEXT = re.compile(rb"#|content:|[^:]{0,200}:=", re.IGNORECASE)  # lines of any length
 
 
 def data_file(path: Path) -> Path:

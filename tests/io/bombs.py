@@ -124,6 +124,12 @@ def long_field(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"sizes: 5 4 3", b"sizes: 5 4 " + b"9" * 5000))
 
 
+def long_key(path: Path) -> None:
+    """The same with the key of a value."""
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 4, 5), np.int16)), str(path))
+    path.write_bytes(path.read_bytes().replace(b"sizes: 5 4 3", b"sizes: 5 4 3\nSegment" + b"[" * 2000 + b"_Name:=x"))
+
+
 def many_dimensions(path: Path) -> None:
     """A MetaImage of more dimensions than ITK's arrays hold."""
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 4, 5), np.int16)), str(path))
@@ -207,6 +213,7 @@ BOMBS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any], str]] = {
     "huge.nrrd": (huge_image, read_volume, "huge.nrrd claims 30000 x 30000 x 30000 voxels"),
     "huge.mha": (huge_image, read_volume, "huge.mha claims 30000 x 30000 x 30000 voxels"),
     "long-field.nrrd": (long_field, read_volume, "long-field.nrrd has a header field of"),
+    "long-key.nrrd": (long_key, read_volume, "long-key.nrrd has a header field of"),
     "many-dimensions.mha": (many_dimensions, read_volume, "many-dimensions.mha claims '9+' dimensions"),
     "huge-matrix.mha": (huge_matrix, read_volume, "huge-matrix.mha places its voxels by numbers beyond all measure"),
     "panicking-rle.dcm": (panicking_rle, read_volume, r"panicking-rle.dcm: the pixels cannot be decoded \(Panic"),
