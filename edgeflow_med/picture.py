@@ -280,7 +280,7 @@ def _grey(plane: Plane2D) -> Image.Image:
 def _outline(picture: Image.Image, panel: SlicePanel, field: Field, colour: Colour, width: float) -> Image.Image:
     """Draw the outline with a dark rim, so that it shows on any grey."""
     level = np.pad(field.sample(panel.level), 1)
-    lines = [[(x - 1 + 0.5, y - 1 + 0.5) for y, x in line] for line in find_contours(level, 0.5)]  # type: ignore[no-untyped-call]
+    lines = [[(x - 1 + 0.5, y - 1 + 0.5) for y, x in line] for line in find_contours(level, 0.5)]
     picture = _stroke(picture, lines, (0, 0, 0), 2.4 * width, 0.45)
     return _stroke(picture, lines, colour, width, 1.0)
 

@@ -137,9 +137,10 @@ class Volume:
         Raises:
             GeometryError: The directions are parallel.
         """
-        normal = np.cross(np.asarray(across, dtype=np.float64), np.asarray(down, dtype=np.float64))
+        first, second = (np.asarray(direction, dtype=np.float64) for direction in (across, down))
+        normal = np.cross(first, second)
         if not np.linalg.norm(normal) > 0:
-            raise GeometryError(f"Directions {across} and {down} span no plane; give two that are not parallel.")
+            raise GeometryError(f"Directions {first} and {second} span no plane; give two that are not parallel.")
         normals = np.linalg.inv(self.affine[:3, :3])  # row n is perpendicular to the slices that axis n steps through
         cosines = np.abs(normals @ normal) / np.linalg.norm(normals, axis=1)
         return self.plane(int(cosines.argmax()))

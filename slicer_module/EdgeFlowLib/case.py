@@ -14,8 +14,8 @@ from EdgeFlowLib.interaction import Gesture, Interaction
 from EdgeFlowLib.overlays import Overlays
 
 if TYPE_CHECKING:
+    from edgeflow_med.gui.worker import Worker
     from edgeflow_med.session import Change, Session
-    from edgeflow_med.worker import Worker
 
 SURFACE = "Closed surface"
 CASE, JOURNAL = "EdgeFlow.case", "EdgeFlow.journal"  # where the journal is; the node that carries it in a saved scene
@@ -45,7 +45,7 @@ class Case:
         report: Callable[[str], None],
         changed: Callable[[], None],
     ) -> None:
-        from edgeflow_med.desk import Desk
+        from edgeflow_med.gui.desk import Desk
 
         self.volume_node, self.node = volume_node, segmentation_node
         self._report, self._changed, self._boxes = report, changed, dict[int, list[Any]]()
@@ -76,7 +76,7 @@ class Case:
 
     def _open(self) -> Session:
         """The session that the scene remembers, or a new one; its journal lies beside a scene that has been saved."""
-        from edgeflow_med.live import open_session
+        from edgeflow_med.gui.live import open_session
 
         folder, carrier = self.node.GetAttribute(CASE), self.node.GetNodeReference(JOURNAL)
         scene = Path(slicer.mrmlScene.GetURL() or "")
@@ -92,7 +92,7 @@ class Case:
 
     def store(self) -> None:
         """Put the journal into the scene, which is about to be saved."""
-        from edgeflow_med.live import journal_text
+        from edgeflow_med.gui.live import journal_text
 
         name = f"{self.node.GetName()} journal"
         carrier = self.node.GetNodeReference(JOURNAL) or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode", name)

@@ -13,7 +13,7 @@ import vtk
 from EdgeFlowLib.bridge import LABELMAP, TO_LPS, new_image
 
 if TYPE_CHECKING:
-    from edgeflow_med.display import Which
+    from edgeflow_med.gui.display import Which
     from edgeflow_med.session.changes import Box
     from edgeflow_med.session.state import SegmentState
     from EdgeFlowLib.bridge import Bridge
@@ -32,7 +32,7 @@ class Overlays:
     """
 
     def __init__(self, bridge: Bridge) -> None:
-        from edgeflow_med.display import PromptMap, ProposalMap
+        from edgeflow_med.gui.display import PromptMap, ProposalMap
 
         self._bridge, self._nodes = bridge, list[Any]()
         self._points = {positive: self._add_points(colour) for positive, colour in COLOURS.items()}
@@ -120,7 +120,7 @@ class Overlays:
 
     def show_edges(self, shown: bool) -> None:
         """Have the edge map in front of the volume in all slice views, or give them back what was there."""
-        from edgeflow_med.display import EdgeMap
+        from edgeflow_med.gui.display import EdgeMap
 
         if not shown and self._edges is not None:
             self._restore_foregrounds()

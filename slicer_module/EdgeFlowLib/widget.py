@@ -153,9 +153,9 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._refresh()
 
     def _open_case(self):
+        from edgeflow_med.gui.worker import Worker
         from edgeflow_med.weights import DEFAULT_MODEL, bundle_names
         from edgeflow_med.windows import CT_PRESETS
-        from edgeflow_med.worker import Worker
         from EdgeFlowLib.case import Case
 
         p, ui = self._parameters, self.ui
@@ -198,7 +198,7 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _take_choices(self):
         """What the panel says goes to the desk."""
         if self.case:
-            from edgeflow_med.desk import TOOLS
+            from edgeflow_med.gui.desk import TOOLS
 
             desk, ui = self.case.desk, self.ui
             self.case.interaction.armed = ui.armButton.checked and not self.editor.GetActiveEffectName()

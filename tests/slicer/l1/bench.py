@@ -10,8 +10,8 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
+from edgeflow_med.gui.worker import Worker
 from edgeflow_med.predictors.base import Predictor
-from edgeflow_med.worker import Worker
 from tests.region_growing import RegionGrower
 from tests.slicer import headless
 

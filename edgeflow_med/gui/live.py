@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeflow_med.errors import EdgeFlowError, StaleQuestion
+from edgeflow_med.gui.worker import Worker
 from edgeflow_med.io import read_volume, save
 from edgeflow_med.measurements import longest_diameters, volume_ml
 from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest
@@ -23,7 +24,6 @@ from edgeflow_med.session.journal import FILE_NAME
 from edgeflow_med.session.ledger import new_case_folder
 from edgeflow_med.session.provenance import provenance
 from edgeflow_med.volume import Plane, Volume
-from edgeflow_med.worker import Worker
 
 if TYPE_CHECKING:
     from edgeflow_med.predictors.lazy import LazyPredictor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeflow_med.display import EdgeMap, Mark, PromptMap, ProposalMap, review_bar
+from edgeflow_med.gui.display import EdgeMap, Mark, PromptMap, ProposalMap, review_bar
 from edgeflow_med.session import Session
 from edgeflow_med.volume import Volume
 from tests.region_growing import RegionGrower

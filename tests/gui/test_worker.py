@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from edgeflow_med.worker import Worker
+from edgeflow_med.gui.worker import Worker
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A reader's desk: what the mouse and the buttons of a program with a window do to one session.
 
-It adds to :class:`edgeflow_med.live.Live` what a reader has in mind: a segment, a plane, a tool, a slice in view.
+It adds to :class:`edgeflow_med.gui.live.Live` what a reader has in mind: a segment, a plane, a tool, a slice in view.
 Buttons and keys call its methods by name.
 """
 
@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from edgeflow_med.display import Mark, review_bar
 from edgeflow_med.errors import PromptError, UsageError
-from edgeflow_med.live import Live
+from edgeflow_med.gui.display import Mark, review_bar
+from edgeflow_med.gui.live import Live
+from edgeflow_med.gui.worker import Worker
 from edgeflow_med.predictors.lazy import LazyPredictor
 from edgeflow_med.prompts import Box, Click, Lasso, Line, Prompt, Scribble
 from edgeflow_med.session.state import Overlap, SegmentState
 from edgeflow_med.volume import Plane, Volume
-from edgeflow_med.worker import Worker
 
 if TYPE_CHECKING:
-    from edgeflow_med.display import Which
+    from edgeflow_med.gui.display import Which
     from edgeflow_med.session import Session
 
 TOOLS = ("Scribble", "Lasso", "Box", "Line")  # what a drag of the mouse may mean

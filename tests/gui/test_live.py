@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeflow_med.live import Live, journal_text, open_session
+from edgeflow_med.gui.live import Live, journal_text, open_session
+from edgeflow_med.gui.worker import Worker
 from edgeflow_med.predictors.base import Prediction, SliceRequest
 from edgeflow_med.prompts import Click
 from edgeflow_med.session import Session
 from edgeflow_med.volume import Volume
-from edgeflow_med.worker import Worker
 from tests.region_growing import RegionGrower
 
 SHAPE = (9, 40, 48)

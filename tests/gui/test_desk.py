@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from edgeflow_med.desk import Desk, drawn_prompt
 from edgeflow_med.errors import PromptError, UsageError
+from edgeflow_med.gui.desk import Desk, drawn_prompt
+from edgeflow_med.gui.worker import Worker
 from edgeflow_med.prompts import Box, Click, Lasso, Line, Scribble
 from edgeflow_med.session import Session, SliceStatus
 from edgeflow_med.volume import Plane, Volume
-from edgeflow_med.worker import Worker
 from tests.region_growing import RegionGrower
 
 SHAPE = (9, 40, 48)
