@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -23,8 +23,6 @@ from edgeflow_med.session.ledger import VERSION, Change, Ledger, new_case_folder
 from edgeflow_med.session.state import Overlap, SegmentState, plane_of
 from edgeflow_med.volume import Plane, Volume
 from edgeflow_med.windows import Window, choose_window
-
-_LOG = logging.getLogger(__name__)
 
 
 class Core:
@@ -59,7 +57,8 @@ class Core:
         ledger.state.options.update(options)
         self._attach(volume, predictor, ledger, folder, reader)
         if folder is not None:
-            _LOG.info("The session is kept in %s", folder)
+            if case_dir is None:  # nobody could find it again otherwise
+                print(f"This session is kept in {folder}", file=sys.stderr)
             ledger.note(
                 "open",
                 version=VERSION,
