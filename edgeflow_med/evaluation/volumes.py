@@ -176,7 +176,8 @@ class ObjectRun:
         if not known[number].mask.any():  # an end of the object
             beyond = range(number) if number < middle else range(number + 1, len(self.images))
             for other in beyond if number != middle else ():
-                self.answers.pop(other, None)
+                if other not in self.talks:  # what the robot annotated stands
+                    self.answers.pop(other, None)
             return 0
         for gap in touched(len(self.images), known, [number]):
             for other in gap:

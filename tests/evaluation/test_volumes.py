@@ -73,6 +73,18 @@ def test_emptied_slice_ends_the_object_on_its_side(bright):
     assert set(np.flatnonzero(run.mask.any(axis=(1, 2)))) == set(range(5, 14))
 
 
+def test_what_the_robot_annotated_beyond_an_end_stands(bright):
+    run = start(bright, block(2, 14))
+    for number in (9, 3, 5):
+        run.prompt(number)
+        run.carry(number, 9)
+    nothing = np.zeros((30, 30), np.float32)
+    run.answers[5] = Prediction(nothing, nothing, 0.9)
+    assert run.carry(5, 9) == 0
+    assert 3 in run.answers
+    assert run.carry(9, 9) > 0  # all that is known can still be told
+
+
 def test_underrun_slice_is_annotated_and_carried_on(bright):
     """Propagation stops at a dim slice; a click there is answered, and carried on to the end."""
 
