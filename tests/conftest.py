@@ -13,8 +13,9 @@ settings.load_profile("edgeflow")
 
 @pytest.fixture(autouse=True, scope="session")
 def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Journals of sessions that name no case go to a folder of the test run, not to the user's."""
+    """Journals of sessions that name no case, and exported models, are those of the test run, not the user's."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("state")
         patch.setenv("XDG_STATE_HOME", str(folder))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield folder

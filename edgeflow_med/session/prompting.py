@@ -16,7 +16,7 @@ from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest
 from edgeflow_med.predictors.obey import voxels
 from edgeflow_med.predictors.strokes import stroke_of
 from edgeflow_med.prompts import Box, Click, Lasso, Line, Prompt, Scribble, check_prompt, to_document
-from edgeflow_med.session.changes import Layer, PackedPrediction, SliceKey
+from edgeflow_med.session.changes import Layer, PackedPrediction, SliceKey, Step
 from edgeflow_med.session.ledger import Change
 from edgeflow_med.session.rules import Act, Outcome, decide, excluded
 from edgeflow_med.session.segments import SegmentActions, refusals
@@ -262,7 +262,7 @@ class PromptActions(SegmentActions):
         """How long each of a segment's prompts took to answer, oldest first; what was undone does not count."""
         state = self._segment(segment)
         parts = (part for node in self._ledger.history.done for part in node.parts)
-        return [part.seconds for part in parts if part.kind == "prompt" and state.id in part.segments and part.seconds]
+        return [part.seconds for part in parts if part.kind == "prompt" and part.seconds and _asked(part, state.id)]
 
     def _make_question(
         self,
@@ -361,6 +361,16 @@ def _agreeing(packed: PackedPrediction | None, mask: NDArray[np.bool_]) -> Predi
     answer = packed.unpack()
     np.copyto(answer.probability, mask.astype(np.float32), where=answer.mask != mask)
     return answer
+
+
+def _asked(step: Step, segment: int) -> bool:
+    """Whether a step answered a prompt of a segment, and did not merely take voxels from it."""
+    slices = [assign for assign in step.assigns if assign.key[:2] == ("slice", segment)]
+    return any(_prompts(assign.before) != _prompts(assign.after) for assign in slices)
+
+
+def _prompts(value: object) -> tuple[Prompt, ...]:
+    return value.prompts if isinstance(value, SliceState) else ()
 
 
 def slice_digest(outcome: Outcome) -> str:

@@ -107,8 +107,9 @@ def test_bombs_are_refused_within_the_childs_memory(name: str, tmp_path: Path, m
     monkeypatch.setattr(child, "BASE_MEMORY", 3 * 2**28)
     make, read, reason = bombs.BOMBS[name]
     make(tmp_path / name)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # the greatest child of other tests counts too
     with pytest.raises(EdgeFlowError, match=reason) as caught:
         read(tmp_path / name)
     assert "\n" not in str(caught.value)
     assert "crashed" not in str(caught.value)
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 0.8 * 2**20  # KB
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(before, 0.8 * 2**20)  # KB
