@@ -17,6 +17,8 @@ WARPS = 4  # times that the motion is refined
 NOISE = 1.0  # pixels by which the images are smoothed before
 SOFTNESS = 1.5  # most pixels by which the outline of a carried mask is blurred, as in training
 SOFT_SHARE = 0.125  # of its radius: a small one is magnified for the network, and would melt
+CONSTANT = 0.2  # of the window: pixels that differ more are not the same tissue, whatever the flow says
+SURE = 0.15  # what was carried counts as no surer than this, so that a network that is surer wins
 EDGE = 0.8  # edge probability along the outline of a carried mask, as in training
 
 
@@ -43,7 +45,10 @@ def carry(answer: Prediction, image: Picture, neighbour: Picture) -> Prediction:
         before, after = (ndimage.gaussian_filter(picture[box], NOISE) for picture in (image, neighbour))
         flow = optical_flow_ilk(after, before, radius=RADIUS, num_warp=WARPS)
         places = np.indices(before.shape, np.float32) + flow
-        moved[box] = ndimage.map_coordinates(answer.probability[box], places, order=1, mode="nearest") >= 0.5
+        arrived = ndimage.map_coordinates(answer.probability[box], places, order=1, mode="nearest") >= 0.5
+        # Where nothing shows, as in air, the flow is arbitrary: only tissue that looks the same has moved.
+        alike = np.abs(ndimage.map_coordinates(before, places, order=1, mode="nearest") - after) < CONSTANT
+        moved[box] = np.where(alike, arrived, mask[box])
     return draw(moved, answer.quality)
 
 
@@ -68,7 +73,7 @@ def join(carried: Prediction, answer: Prediction, excluded: NDArray[np.bool_] | 
         answer: What it said.
         excluded: ``(H, W)`` pixels of other segments, on which the network's word counts.
     """
-    probability = (carried.probability + answer.probability) * np.float32(0.5)
+    probability = (carried.probability.clip(SURE, 1 - SURE) + answer.probability) * np.float32(0.5)
     if excluded is not None:
         probability[excluded] = np.minimum(probability, answer.probability)[excluded]
     return Prediction(probability, answer.edge, answer.quality)

@@ -59,7 +59,22 @@ def test_joining_is_the_mean_except_on_others() -> None:
     joined = join(carried, answer, others)
     assert not joined.mask[others].any()
     free = ~others
-    np.testing.assert_allclose(joined.probability[free], (carried.probability + answer.probability)[free] / 2)
+    kept = carried.probability.clip(0.15, 0.85)
+    np.testing.assert_allclose(joined.probability[free], (kept + answer.probability)[free] / 2)
+
+
+def test_a_network_that_is_sure_has_its_way() -> None:
+    carried, sure = draw(disk(SHAPE, (40, 40), 12)), disk(SHAPE, (40, 46), 12)
+    answer = Prediction(np.where(sure, 0.97, 0.03).astype(np.float32), np.zeros(SHAPE, np.float32), 0.9)
+    np.testing.assert_array_equal(join(carried, answer).mask, sure)
+
+
+def test_a_mask_does_not_flow_into_what_looks_different() -> None:
+    bright = disk(SHAPE, (40, 40), 10)
+    image, neighbour = np.where(bright, 0.8, 0.0).astype(np.float32), np.zeros(SHAPE, np.float32)
+    neighbour[disk(SHAPE, (40, 43), 10)] = 0.8
+    carried = carry(draw(bright), image, neighbour)
+    assert not (carried.mask & ~disk(SHAPE, (40, 43), 11) & ~bright).any()
 
 
 def test_shape_between_two_disks() -> None:
