@@ -1,4 +1,4 @@
-"""EdgeFlow: edge-guided interactive segmentation of one slice, in one file.
+"""EdgeFlow: edge-guided interactive segmentation of one slice, in one file (its trunk is in ``hrnet.py``).
 
 The graph follows Hao et al., *EdgeFlow: Achieving Practical Interactive Segmentation with Edge-Guided Flow*, ICCV
 workshops 2021 (arXiv 2109.09406), written anew for PyTorch. Data flows through it from top to bottom of this file:
@@ -7,24 +7,62 @@ workshops 2021 (arXiv 2109.09406), written anew for PyTorch. Data flows through 
                           |  stride 2   |      stride 4     |
                           +-- fusion 1 -+-- fusion 2, 3 ----+     (prompts are injected three times)
 
-``N, H, W`` are the batch size and the size of the input crop; ``h, w`` are ``H / 4, W / 4`` rounded up.
+``N, H, W`` are the batch size and the size of the input crop; ``h, w`` are ``H / 4, W / 4`` rounded up. Two sizes of
+the same graph exist, ``w18`` as published and ``lite`` for CPUs (:data:`SIZES`).
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-HRNET_W18 = (18, 36, 72, 144)
-HRNET_CHANNELS = sum(HRNET_W18)
-STEM_CHANNELS = 64
-LAYER1_CHANNELS = 256
-EDGE_HIDDEN = 48
+from edgeflow_med.hrnet import (
+    HRNET_CHANNELS,
+    LAYER1_CHANNELS,
+    STEM_CHANNELS,
+    Depth,
+    HRNet,
+    conv_bn,
+    conv_bn_relu,
+    resize,
+)
+
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the parts of a network are.
+
+    Attributes:
+        trunk: Depth of the trunk.
+        fusion: Channels of the late interaction features; None for as many as the image features have there.
+        auxiliary: Hidden channels of the auxiliary head.
+        reduce_kernel: Kernel of the convolution between trunk and object-contextual attention.
+        edge: Hidden channels of the edge branch's head.
+        fine: Channels of FineNet's three first convolutions, of its second ones, and of what follows.
+        fine_fold: FineNet works on squares of so many pixels folded into channels.
+    """
+
+    trunk: Depth
+    fusion: int | None = None
+    auxiliary: int = HRNET_CHANNELS
+    reduce_kernel: int = 3
+    edge: int = 48
+    fine: tuple[int, int, int] = (32, 16, 32)
+    fine_fold: int = 1
+
+
+SIZES = {
+    "w18": Size(Depth()),
+    "lite": Size(
+        Depth(2, 2, (1, 2, 1)), fusion=16, auxiliary=32, reduce_kernel=1, edge=16, fine=(8, 8, 16), fine_fold=2
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +76,7 @@ class EdgeFlowConfig:
         fine_residual: FineNet adds to the coarse logits instead of replacing them.
         dropout: Dropout after the object-contextual attention, in training only.
         quality_head: Predict the IoU of the mask (not in the article).
+        size: Key of :data:`SIZES`.
     """
 
     previous_mask: bool = True
@@ -46,6 +85,7 @@ class EdgeFlowConfig:
     fine_residual: bool = True
     dropout: float = 0.05
     quality_head: bool = False
+    size: Literal["w18", "lite"] = "w18"
 
     @classmethod
     def published(cls) -> EdgeFlowConfig:
@@ -83,28 +123,6 @@ class EdgeFlowOutput(NamedTuple):
     auxiliary: Tensor
     coarse: Tensor
     quality: Tensor | None = None
-
-
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize of ``(N, C, *, *)`` to ``size``; corners aligned, as the trunk was trained."""
-    if tuple(x.shape[-2:]) == tuple(size):
-        return x
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
-
-
-def conv_bn(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False
-) -> nn.Sequential:
-    """Convolution that keeps the size (at stride 1), then batch norm."""
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs))
-
-
-def conv_bn_relu(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False
-) -> nn.Sequential:
-    """Convolution, batch norm, ReLU."""
-    return nn.Sequential(*conv_bn(inputs, outputs, kernel, stride, groups, bias), nn.ReLU(inplace=True))
 
 
 # --- interaction branch and its fusion ------------------------------------------------------------------------------
@@ -156,101 +174,6 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
     return F.grid_sample(features, grid.to(features.dtype), mode="bilinear", padding_mode="zeros", align_corners=True)
 
 
-# --- HRNet-W18 trunk ------------------------------------------------------------------------------------------------
-
-
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut: ``(N, C, h, w) -> (N, C, h, w)``."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = conv_bn_relu(channels, channels, 3)
-        self.second = conv_bn(channels, channels, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.second(self.first(x)) + x)
-
-
-class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 convolutions and a shortcut: ``(N, C, h, w) -> (N, 256, h, w)``."""
-
-    def __init__(self, inputs: int) -> None:
-        super().__init__()
-        self.first = conv_bn_relu(inputs, 64, 1)
-        self.second = conv_bn_relu(64, 64, 3)
-        self.third = conv_bn(64, LAYER1_CHANNELS, 1)
-        self.shortcut = conv_bn(inputs, LAYER1_CHANNELS, 1) if inputs != LAYER1_CHANNELS else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.third(self.second(self.first(x))) + self.shortcut(x))
-
-
-class HighResolutionModule(nn.Module):
-    """Parallel branches of four blocks at strides 4, 8, 16, 32, then every branch receives the sum of all."""
-
-    def __init__(self, channels: tuple[int, ...]) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList(nn.Sequential(*(BasicBlock(c) for _ in range(4))) for c in channels)
-        self.exchange = nn.ModuleList(
-            nn.ModuleList(self._path(channels, source, target) for source in range(len(channels)))
-            for target in range(len(channels))
-        )
-
-    @staticmethod
-    def _path(channels: tuple[int, ...], source: int, target: int) -> nn.Module:
-        if source == target:
-            return nn.Identity()
-        if source > target:
-            return conv_bn(channels[source], channels[target], 1)
-        steps: list[nn.Module] = [
-            conv_bn_relu(channels[source], channels[source], 3, 2) for _ in range(target - source - 1)
-        ]
-        return nn.Sequential(*steps, conv_bn(channels[source], channels[target], 3, 2))
-
-    def forward(self, xs: list[Tensor]) -> list[Tensor]:
-        xs = [branch(x) for branch, x in zip(self.branches, xs, strict=True)]
-        outputs = []
-        paths: nn.ModuleList
-        for target, paths in enumerate(self.exchange):  # type: ignore[assignment]
-            size = (xs[target].shape[-2], xs[target].shape[-1])
-            total = torch.zeros_like(xs[target])
-            for path, x in zip(paths, xs, strict=True):
-                total = total + resize(path(x), size)
-            outputs.append(F.relu(total))
-        return outputs
-
-
-class HRNet(nn.Module):
-    """HRNet-W18 in two halves, so that prompts can be injected between them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        c1, c2, c3, c4 = HRNET_W18
-        self.stem1 = conv_bn(3, STEM_CHANNELS, 3, 2)
-        self.stem2 = conv_bn_relu(STEM_CHANNELS, STEM_CHANNELS, 3, 2)
-        self.layer1 = nn.Sequential(Bottleneck(STEM_CHANNELS), *(Bottleneck(LAYER1_CHANNELS) for _ in range(3)))
-        self.split1 = conv_bn_relu(LAYER1_CHANNELS, c1, 3)
-        self.split2 = conv_bn_relu(LAYER1_CHANNELS, c2, 3, 2)
-        self.stage2 = nn.Sequential(HighResolutionModule((c1, c2)))
-        self.split3 = conv_bn_relu(c2, c3, 3, 2)
-        self.stage3 = nn.Sequential(*(HighResolutionModule((c1, c2, c3)) for _ in range(4)))
-        self.split4 = conv_bn_relu(c3, c4, 3, 2)
-        self.stage4 = nn.Sequential(*(HighResolutionModule(HRNET_W18) for _ in range(3)))
-
-    def early(self, image: Tensor, interaction: Tensor) -> Tensor:
-        """Image ``(N, 3, H, W)`` and interaction ``(N, 64, H / 2, W / 2)`` -> ``(N, 256, h, w)``. Fusion point 1."""
-        x = F.relu(self.stem1(image)) + interaction
-        return self.layer1(self.stem2(x))
-
-    def late(self, x: Tensor) -> Tensor:
-        """``(N, 256, h, w)`` -> all four resolutions, brought to stride 4: ``(N, 270, h, w)``."""
-        xs = self.stage2([self.split1(x), self.split2(x)])
-        xs = self.stage3([*xs, self.split3(xs[-1])])
-        xs = self.stage4([*xs, self.split4(xs[-1])])
-        size = (xs[0].shape[-2], xs[0].shape[-1])
-        return torch.cat([resize(x, size) for x in xs], dim=1)
-
-
 # --- heads ----------------------------------------------------------------------------------------------------------
 
 
@@ -286,14 +209,14 @@ class ObjectContext(nn.Module):
 class EdgeBranch(nn.Module):
     """Squeeze the body out of the features; what is left is the edge (DecoupledSegNet)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
         self.squeeze = nn.Sequential(
             *(conv_bn_relu(channels, channels, 3, 2, groups=channels, bias=True) for _ in range(2))
         )
         self.flow = nn.Conv2d(2 * channels, 2, 3, padding=1, bias=False)
         self.mix = nn.Conv2d(2 * channels, 2 * channels, 1, bias=False)
-        self.head = nn.Sequential(conv_bn_relu(2 * channels, EDGE_HIDDEN, 3), nn.Conv2d(EDGE_HIDDEN, 1, 1, bias=False))
+        self.head = nn.Sequential(conv_bn_relu(2 * channels, hidden, 3), nn.Conv2d(hidden, 1, 1, bias=False))
 
     def forward(self, context: Tensor, features: Tensor) -> Tensor:
         """OCR output and input, both ``(N, C, h, w)`` -> edge logits ``(N, 1, h, w)``."""
@@ -304,31 +227,42 @@ class EdgeBranch(nn.Module):
 
 
 class FineNet(nn.Module):
-    """Full-resolution refinement with dilations 1, 2, 3: ``(N, C, H, W) -> (N, 1, H, W)`` logits."""
+    """Full-resolution refinement with dilations 1, 2, 3: ``(N, C, H, W) -> (N, 1, H, W)`` logits.
 
-    def __init__(self, inputs: int) -> None:
+    Squares of ``fold`` x ``fold`` pixels are channels inside, which costs a fraction of the time.
+    """
+
+    def __init__(self, inputs: int, channels: tuple[int, int, int], fold: int) -> None:
         super().__init__()
+        first, second, third = channels
+        self.fold = fold
+        # 32, because oneDNN's bfloat16 gradients of dilated convolutions of 36 channels are not finite
+        self.mix = conv_bn_relu(inputs * fold**2, 32, 1) if fold > 1 else nn.Identity()
         self.atrous = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(inputs, 32, 3, padding=dilation, dilation=dilation, bias=False),
+                nn.Conv2d(inputs if fold == 1 else 32, first, 3, padding=dilation, dilation=dilation, bias=False),
                 nn.PReLU(),
-                nn.BatchNorm2d(32),
-                nn.Conv2d(32, 16, 1, bias=False),
+                nn.BatchNorm2d(first),
+                nn.Conv2d(first, second, 1, bias=False),
                 nn.PReLU(),
-                nn.BatchNorm2d(16),
+                nn.BatchNorm2d(second),
             )
             for dilation in (1, 2, 3)
         )
-        self.reduce = conv_bn_relu(48, 32, 1)
-        self.expand = conv_bn(32, 64, 1)
-        self.shortcut = conv_bn(48, 64, 1)
-        self.head = nn.Sequential(nn.Conv2d(64, 1, 3, padding=1, bias=False), nn.BatchNorm2d(1))
+        self.reduce = conv_bn_relu(3 * second, third, 1)
+        self.expand = conv_bn(third, 2 * third, 1)
+        self.shortcut = conv_bn(3 * second, 2 * third, 1)
+        self.head = nn.Sequential(nn.Conv2d(2 * third, fold**2, 3, padding=1, bias=False), nn.BatchNorm2d(fold**2))
         # The published graph declares this block and never calls it; kept so that parameter counts agree.
-        self.unused = conv_bn(32, 32, 3).requires_grad_(False)
+        self.unused = conv_bn(third, third, 3).requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        if self.fold > 1:
+            x = self.mix(F.pixel_unshuffle(F.pad(x, (0, -width % self.fold, 0, -height % self.fold)), self.fold))
         x = torch.cat([block(x) for block in self.atrous], dim=1)
-        return self.head(F.relu(self.expand(self.reduce(x)) + self.shortcut(x)))
+        x = self.head(F.relu(self.expand(self.reduce(x)) + self.shortcut(x)))
+        return F.pixel_shuffle(x, self.fold)[:, :, :height, :width] if self.fold > 1 else x
 
 
 class QualityHead(nn.Module):
@@ -366,21 +300,24 @@ class EdgeFlow(nn.Module):
     def __init__(self, config: EdgeFlowConfig | None = None) -> None:
         super().__init__()
         self.config = config or EdgeFlowConfig()
-        channels = 2 * self.config.ocr_channels
+        channels, size = 2 * self.config.ocr_channels, SIZES[self.config.size]
         self.interaction = InteractionBranch(self.config.prompt_channels)
-        self.trunk = HRNet()
-        self.project1 = conv_bn_relu(STEM_CHANNELS, LAYER1_CHANNELS, 3, 2)
-        self.align1 = FlowAlign(LAYER1_CHANNELS, LAYER1_CHANNELS, LAYER1_CHANNELS)
-        self.project2 = conv_bn_relu(LAYER1_CHANNELS, HRNET_CHANNELS, 3)
-        self.align2 = FlowAlign(HRNET_CHANNELS, HRNET_CHANNELS, HRNET_CHANNELS)
+        self.trunk = HRNet(size.trunk)
+        first, second = size.fusion or LAYER1_CHANNELS, size.fusion or HRNET_CHANNELS
+        self.project1 = conv_bn_relu(STEM_CHANNELS, first, 3, 2)
+        self.align1 = FlowAlign(LAYER1_CHANNELS, first, first)
+        self.project2 = conv_bn_relu(first, second, 3)
+        self.align2 = FlowAlign(HRNET_CHANNELS, second, second)
+        self.widen1 = nn.Conv2d(first, LAYER1_CHANNELS, 1, bias=False) if size.fusion else nn.Identity()
+        self.widen2 = nn.Conv2d(second, HRNET_CHANNELS, 1, bias=False) if size.fusion else nn.Identity()
         self.auxiliary = nn.Sequential(
-            conv_bn_relu(HRNET_CHANNELS, HRNET_CHANNELS, 1, bias=True), nn.Conv2d(HRNET_CHANNELS, 1, 1)
+            conv_bn_relu(HRNET_CHANNELS, size.auxiliary, 1, bias=True), nn.Conv2d(size.auxiliary, 1, 1)
         )
-        self.reduce = conv_bn_relu(HRNET_CHANNELS, channels, 3, bias=True)
+        self.reduce = conv_bn_relu(HRNET_CHANNELS, channels, size.reduce_kernel, bias=True)
         self.context = ObjectContext(self.config.ocr_channels, self.config.dropout)
         self.coarse = nn.Conv2d(channels, 1, 1)
-        self.edge = EdgeBranch(channels)
-        self.fine = FineNet(3 + self.config.prompt_channels + 2)
+        self.edge = EdgeBranch(channels, size.edge)
+        self.fine = FineNet(3 + self.config.prompt_channels + 2, size.fine, size.fine_fold)
         self.quality = QualityHead(channels) if self.config.quality_head else None
 
     def forward(self, image: Tensor, prompts: Tensor) -> EdgeFlowOutput:
@@ -397,8 +334,8 @@ class EdgeFlow(nn.Module):
         first = self.interaction(prompts)
         x = self.trunk.early(image, first)
         second = self.align1(x, self.project1(first))
-        x = self.trunk.late(x + second)
-        x = x + self.align2(x, self.project2(second))
+        x = self.trunk.late(x + self.widen1(second))
+        x = x + self.widen2(self.align2(x, self.project2(second)))
 
         auxiliary = self.auxiliary(x)
         features = self.reduce(x)

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, join_prompts, normalise, warp
+from edgeflow_med.network import SIZES, EdgeFlow, EdgeFlowConfig, FineNet, join_prompts, normalise, warp
 
 
 def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-@pytest.fixture(scope="module")
-def network() -> EdgeFlow:
+LITE = EdgeFlowConfig(quality_head=True, ocr_channels=32, size="lite")
+
+
+@pytest.fixture(scope="module", params=SIZES)
+def network(request: pytest.FixtureRequest) -> EdgeFlow:
     torch.manual_seed(0)
-    return EdgeFlow(EdgeFlowConfig(quality_head=True)).eval()
+    return EdgeFlow(LITE if request.param == "lite" else EdgeFlowConfig(quality_head=True)).eval()
 
 
 def inputs(network: EdgeFlow, batch: int, height: int, width: int, seed: int = 1) -> tuple[Tensor, Tensor]:
@@ -31,6 +36,38 @@ def test_the_published_network_has_the_published_number_of_parameters() -> None:
     assert count(network.edge) == 183_952
     assert count(network.fine) == 25_576
     assert round((count(network) - fusion - count(network.edge) - count(network.fine)) / 1e6, 2) == 10.03
+
+
+def test_the_lite_network_costs_at_most_what_was_promised() -> None:
+    """Multiplications and additions of its convolutions at 256 x 256, in thousands of millions."""
+    network, costs = EdgeFlow(LITE).eval(), []
+
+    def note(layer: nn.Module, _inputs: object, output: Tensor) -> None:
+        assert isinstance(layer, nn.Conv2d)
+        costs.append(layer.weight.numel() * output.shape[-2] * output.shape[-1])
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(note)
+    with torch.inference_mode():
+        network(torch.rand(1, 3, 256, 256), torch.rand(1, 4, 256, 256))
+    assert len(costs) > 100
+    assert 1e9 < sum(costs) <= 2.5e9
+
+
+def test_folding_pixels_keeps_them_in_place() -> None:
+    torch.manual_seed(0)
+    fine = FineNet(3, (8, 8, 16), fold=2).eval()
+    image = torch.rand(1, 3, 41, 46)
+    changed = image.clone()
+    changed[:, :, 20, 31] += 1.0
+    with torch.inference_mode():
+        difference = (fine(changed) - fine(image))[0, 0].abs()
+    touched = torch.nonzero(difference > 1e-6)
+    assert difference.shape == (41, 46)
+    # two folded pixels are 4 apart, and dilation 3 then a kernel of 3 reach 4 folded pixels
+    assert (touched - torch.tensor([20, 31])).abs().max() <= 9
+    assert (touched.float().mean(0) - torch.tensor([20.0, 31.0])).abs().max() < 2
 
 
 def test_another_prompt_channel_costs_only_its_own_weights() -> None:
@@ -68,7 +105,7 @@ def test_every_answer_has_the_size_of_the_input(network: EdgeFlow, size: tuple[i
 
 
 def test_the_quality_head_listens_and_changes_nothing(network: EdgeFlow) -> None:
-    without = EdgeFlow().eval()
+    without = EdgeFlow(replace(network.config, quality_head=False)).eval()
     _, extra = without.load_state_dict(network.state_dict(), strict=False)
     assert extra
     assert all(name.startswith("quality.") for name in extra)

@@ -74,17 +74,37 @@ class Crop:
             steps.append(extent / size)
         return cls((starts[0], starts[1]), (steps[0], steps[1]), size, shape)
 
+    @classmethod
+    def whole(cls, shape: tuple[int, int]) -> Crop:
+        """A square slice as it is, pixel for pixel."""
+        return cls((-0.5, -0.5), (1.0, 1.0), shape[0], shape)
+
     @property
     def side(self) -> float:
         """Side of the crop in pixels of the slice's finer axis."""
         return self.size * max(self.step)
 
+    @property
+    def region(self) -> tuple[slice, slice]:
+        """Rows and columns of the slice that the crop's pixels are made of."""
+        spans = []
+        for length, start, step in zip(self.shape, self.start, self.step, strict=True):
+            reach = max(step, 1.0) + 1
+            low, high = int(np.floor(start - reach)), int(np.ceil(start + self.size * step + reach))
+            spans.append(slice(min(max(low, 0), length), min(max(high, 0), length)))
+        return spans[0], spans[1]
+
     def extract(self, image: NDArray[np.generic]) -> NDArray[np.float32]:
         """``(H, W)`` -> ``(size, size)`` float32; zero outside the slice."""
-        return self._filter(0) @ image.astype(np.float32, copy=False) @ self._filter(1).T
+        return self.extract_region(image[self.region])
 
-    def _filter(self, axis: int) -> NDArray[np.float32]:
-        return triangle_filter(self.shape[axis], self.start[axis], self.step[axis], self.size)
+    def extract_region(self, part: NDArray[np.generic]) -> NDArray[np.float32]:
+        """The same from the part of the slice in :attr:`region`, which is all that it needs."""
+        rows, columns = (
+            triangle_filter(span.stop - span.start, start - span.start, step, self.size)
+            for span, start, step in zip(self.region, self.start, self.step, strict=True)
+        )
+        return rows @ part.astype(np.float32, copy=False) @ columns.T
 
     def paste(self, patch: NDArray[np.float32], background: NDArray[np.float32]) -> NDArray[np.float32]:
         """Resample ``(size, size)`` onto the pixels of ``background (H, W)`` that lie in the crop; the rest is kept."""

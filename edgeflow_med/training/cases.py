@@ -6,14 +6,18 @@ import json
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeflow_med.errors import ReadError
-from edgeflow_med.windows import looks_like_hu
+from edgeflow_med.windows import Window, automatic_window, looks_like_hu
+
+Value = TypeVar("Value", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +50,28 @@ class Case:
         if max(self.spacing) <= 1.6 * min(self.spacing):
             return (0, 1, 2)
         return (int(np.argmax(self.spacing)),)
+
+    @cached_property
+    def window(self) -> Window:
+        """The whole image's window."""
+        return automatic_window(self.image)
+
+    @cached_property
+    def presence(self) -> dict[int, dict[int, NDArray[np.int_]]]:
+        """By axis in :attr:`axes` and label value: the slices that hold it, ascending."""
+        found: dict[int, dict[int, NDArray[np.int_]]] = {}
+        for axis in self.axes:
+            seen = [
+                np.flatnonzero(np.bincount(plane(self.labels, axis, k).ravel())) for k in range(self.labels.shape[axis])
+            ]
+            values = {int(value) for part in seen for value in part if value > 0}
+            found[axis] = {v: np.array([k for k, part in enumerate(seen) if v in part]) for v in sorted(values)}
+        return found
+
+
+def plane(array: NDArray[Value], axis: int, k: int) -> NDArray[Value]:
+    """Slice ``k`` across an axis of a volume, without a copy."""
+    return array[(slice(None),) * axis + (k,)]
 
 
 def is_validation(case: str, share: float = 0.12) -> bool:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from edgeflow_med.errors import ModelError
-from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, resize
+from edgeflow_med.hrnet import resize
+from edgeflow_med.network import EdgeFlow, EdgeFlowConfig
 from edgeflow_med.training.paddle import PaddleModel, read_model
 
 SCALE = "scale_layer_0.w_0"

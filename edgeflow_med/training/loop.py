@@ -26,10 +26,10 @@ from torch.utils.data import DataLoader
 
 from edgeflow_med.errors import ModelError
 from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, join_prompts, normalise
-from edgeflow_med.predictors.crop import CLICK_RADIUS, stamp
+from edgeflow_med.predictors.crop import CLICK_RADIUS, Crop, draw_prompts, stamp
 from edgeflow_med.training.cases import Case, read_cases, validation_names
 from edgeflow_med.training.losses import Losses, boundary_batch, overlap
-from edgeflow_med.training.samples import SampleConfig, Samples
+from edgeflow_med.training.samples import SampleConfig, Samples, draw_scribble
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class TrainConfig:
         budget_seconds: Training time after which the learning rate has reached its end.
         batch: Samples per step.
         learning_rate: For new modules; the pretrained trunk gets ``trunk_factor`` of it.
+        keep_statistics: Batch norms of the pretrained part keep their statistics, as is best for small batches.
         rounds: Most extra robot clicks before the step that is learnt from.
         edge_weight: Weight of the edge loss against 1 for the mask.
         quality_weight: Weight of the loss of the quality head, where the network has one.
@@ -56,6 +57,7 @@ class TrainConfig:
     batch: int = 8
     learning_rate: float = 5e-4
     trunk_factor: float = 0.3
+    keep_statistics: bool = True
     rounds: int = 3
     edge_weight: float = 0.5
     quality_weight: float = 0.2
@@ -79,8 +81,13 @@ class TrainConfig:
         return cls(**fields)
 
 
-def add_robot_clicks(guidance: Tensor, probability: Tensor, target: Tensor, rng: np.random.Generator) -> None:
-    """One more click per sample, drawn from the deep part of its larger error region; changes ``guidance`` in place."""
+def add_robot_prompts(
+    guidance: Tensor, probability: Tensor, target: Tensor, rng: np.random.Generator, scribble_share: float = 0.0
+) -> None:
+    """One more prompt per sample, in its larger error region; changes ``guidance`` in place.
+
+    A click is drawn from the deep part of the region, a scribble as in :func:`edgeflow_med.training.samples`.
+    """
     drawn = guidance.cpu().numpy()
     guess, truth = probability.cpu().numpy()[:, 0] >= 0.5, target.cpu().numpy()[:, 0] >= 0.5
     for n in range(len(drawn)):
@@ -89,6 +96,10 @@ def add_robot_clicks(guidance: Tensor, probability: Tensor, target: Tensor, rng:
         sign = int(depths[1].max() > depths[0].max())
         depth = depths[sign]
         if depth.max() < 1.0:
+            continue
+        if rng.random() < scribble_share:
+            stroke = draw_scribble(regions[sign], sign == 0, rng)
+            drawn[n] = np.maximum(drawn[n], draw_prompts([stroke], Crop.whole(truth[n].shape)))
             continue
         candidates = np.argwhere(depth > 0.5 * depth.max())
         row, column = candidates[rng.integers(len(candidates))]
@@ -132,9 +143,9 @@ class Trainer:
         return [n.trunk, n.auxiliary, n.reduce, n.context, n.coarse] if self.config.start else []
 
     def _train_mode(self) -> None:
-        """Batches are small, so batch norms of the pretrained part keep their statistics; their weights learn."""
+        """Weights learn everywhere; statistics of batch norms perhaps not in the pretrained part."""
         self.network.train()
-        for part in self._pretrained():
+        for part in self._pretrained() if self.config.keep_statistics else []:
             for module in part.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
@@ -173,7 +184,7 @@ class Trainer:
             with torch.no_grad(), self._autocast():
                 output = self.network(image, join_prompts(self.config.network, previous, guidance))
             previous = torch.cat([torch.sigmoid(output.mask.float()), torch.sigmoid(output.edge.float())], dim=1)
-            add_robot_clicks(guidance, previous[:, :1], target, self.rng)
+            add_robot_prompts(guidance, previous[:, :1], target, self.rng, self.config.samples.scribble_share)
         self._train_mode()
         edge = torch.from_numpy(boundary_batch(target.cpu().numpy())).to(self.device)
         with self._autocast():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,12 +31,12 @@ from edgeflow_med.predictors.base import Stroke
 from edgeflow_med.predictors.crop import Crop, draw_prompts, fill_regions
 from edgeflow_med.predictors.strokes import box_stroke, line_stroke
 from edgeflow_med.predictors.zoom import exclude
-from edgeflow_med.training.cases import Case
-from edgeflow_med.windows import CT_PRESETS, automatic_window
+from edgeflow_med.simulation import Scribbles
+from edgeflow_med.training.cases import Case, Value, plane
+from edgeflow_med.windows import CT_PRESETS
 
 Mask = NDArray[np.bool_]
 Slice = tuple[Case, int, int]
-Value = TypeVar("Value", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,11 @@ class SampleConfig:
         correct_share: Samples that start from a corrupted mask.
         silent_share: Of the corrections, those without any prompt: the image alone tells what is wrong.
         pseudo_share: Samples of a case with class-free objects that use one.
-        scribble_share: First prompts that are scribbles.
+        scribble_share: First prompts, and corrections of the network's answers, that are scribbles.
         region_share: First prompts on an empty slice that are a box or a lasso.
         line_share: First prompts on an empty slice that are a measured line.
         excluded_share: Samples that know of other labelled structures on the slice.
+        synthetic_share: Samples whose image is painted anew from labels and tissue classes, in contrasts of no scanner.
         extent: Smallest and largest ratio of the target's extent to the crop's side.
         weights: Relative weight of data sets that should not count 1.
     """
@@ -68,6 +69,7 @@ class SampleConfig:
     region_share: float = 0.12
     line_share: float = 0.06
     excluded_share: float = 0.2
+    synthetic_share: float = 0.0
     extent: tuple[float, float] = (0.12, 0.85)
     weights: dict[str, float] = field(default_factory=dict)
 
@@ -90,8 +92,7 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
         self.slices: dict[str, list[Slice]] = {}
         for case in cases:
             for axis in case.axes:
-                other = tuple(a for a in range(3) if a != axis)
-                labelled = set(np.flatnonzero((case.labels > 0).any(axis=other)).tolist())
+                labelled = {int(k) for slices in case.presence[axis].values() for k in slices}
                 labelled |= {k for a, k in case.objects if a == axis}
                 self.slices.setdefault(case.dataset, []).extend((case, axis, k) for k in sorted(labelled))
         self.slices = {name: slices for name, slices in self.slices.items() if slices}
@@ -127,11 +128,14 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
         if seen is None or seen.sum() < 12:
             return None
         crop = draw_crop(seen, plane_spacing(case, axis), self.config, rng)
-        image = window_slice(case, np.take(case.image, scene.number, axis), rng)
+        part = window_slice(case, plane(case.image, axis, scene.number)[crop.region], rng)
         turn = int(rng.integers(8))
-        patch = orient(crop.extract(image), turn)
-        patch = np.asarray(self.augment(patch[None])).clip(0, 1)
+        patch = orient(crop.extract_region(part), turn)
         wanted = orient(crop.extract(target) >= 0.5, turn)
+        others = orient(crop.extract((plane(case.labels, axis, scene.number) > 0) & ~target) >= 0.5, turn) & ~wanted
+        if rng.random() < self.config.synthetic_share:
+            patch = repaint(patch, (wanted, others), rng)
+        patch = np.asarray(self.augment(patch[None])).clip(0, 1)
         previous = np.zeros((2, *wanted.shape), np.float32)
         strokes: list[Stroke] = []
         if neighbour is not None:
@@ -141,13 +145,12 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
         alone = neighbour is not None or (previous.any() and rng.random() < self.config.silent_share)
         if not alone or rng.random() < 0.1:
             strokes = first_prompts(wanted, previous[0] >= 0.5, self.config, rng)
-        identity = Crop((-0.5, -0.5), (1.0, 1.0), self.config.size, wanted.shape)
+        identity = Crop.whole(wanted.shape)
         if not previous.any():
             previous[0] = fill_regions(strokes, identity)
         guidance = draw_prompts(strokes, identity)
         if rng.random() < self.config.excluded_share:
-            others = (np.take(case.labels, scene.number, axis) > 0) & ~target
-            exclude(guidance, orient(crop.extract(others) >= 0.5, turn) & ~wanted)
+            exclude(guidance, others)
         return {
             "image": torch.from_numpy(np.ascontiguousarray(patch, np.float32)),
             "target": torch.from_numpy(wanted[None].astype(np.float32)),
@@ -173,13 +176,13 @@ class Scene(NamedTuple):
 def pick_scene(case: Case, axis: int, k: int, config: SampleConfig, rng: np.random.Generator) -> Scene:
     """A structure on slice ``k`` or, for propagation, a step of one or two slices nearby, also out of the structure."""
     objects = case.objects.get((axis, k))
-    labels = np.take(case.labels, k, axis)
-    values = np.unique(labels[labels > 0])
+    labels = plane(case.labels, axis, k)
+    values = [value for value, slices in case.presence[axis].items() if k in slices]
     if objects and (len(values) == 0 or rng.random() < config.pseudo_share):
         return Scene(k, objects[rng.integers(len(objects))])
     value = values[rng.integers(len(values))]
     if rng.random() < config.propagate_share:
-        scene = _pick_step(case.labels == value, axis, k, config, rng)
+        scene = _pick_step(case, value, axis, k, config, rng)
         if scene is not None:
             return scene
     mask = labels == value
@@ -190,18 +193,20 @@ def pick_scene(case: Case, axis: int, k: int, config: SampleConfig, rng: np.rand
     return Scene(k, mask)
 
 
-def _pick_step(structure: Mask, axis: int, k: int, config: SampleConfig, rng: np.random.Generator) -> Scene | None:
+def _pick_step(
+    case: Case, value: int, axis: int, k: int, config: SampleConfig, rng: np.random.Generator
+) -> Scene | None:
     """A step from one slice of a structure to another, or out of the structure; None at the end of the volume."""
     step = int(rng.choice([1, 1, 2, 3, 4])) * int(rng.choice([-1, 1]))  # far steps, or copying would do
     target = k
     if rng.random() < config.end_share:  # a structure has many slices and two ends: those must be looked for
-        filled = np.flatnonzero(structure.any(axis=tuple(a for a in range(3) if a != axis)))
+        filled = case.presence[axis][value]
         target = int(filled[-1] + abs(step) if step > 0 else filled[0] - abs(step))
         step = -step
-    if not (0 <= target < structure.shape[axis] and 0 <= target + step < structure.shape[axis]):
+    if not (0 <= target < case.labels.shape[axis] and 0 <= target + step < case.labels.shape[axis]):
         return None
-    neighbour = np.take(structure, target + step, axis)
-    return Scene(target, np.take(structure, target, axis), neighbour) if neighbour.any() else None
+    neighbour = plane(case.labels, axis, target + step) == value
+    return Scene(target, plane(case.labels, axis, target) == value, neighbour) if neighbour.any() else None
 
 
 def draw_crop(mask: Mask, spacing: tuple[float, float], config: SampleConfig, rng: np.random.Generator) -> Crop:
@@ -232,12 +237,27 @@ def window_slice(case: Case, values: NDArray[np.generic], rng: np.random.Generat
     elif case.image.dtype == np.uint8:
         low, high = 0.0, 255.0
     else:
-        window = automatic_window(case.image)
-        low, high = window.low, window.high
+        low, high = case.window.low, case.window.high
     spread = high - low
     low += spread * rng.normal(0, 0.05)
     high += spread * rng.normal(0, 0.1)
     return np.clip((values.astype(np.float32) - low) / max(high - low, 0.2 * spread), 0, 1).astype(np.float32)
+
+
+def repaint(image: NDArray[np.float32], structures: Sequence[Mask], rng: np.random.Generator) -> NDArray[np.float32]:
+    """The same anatomy in another contrast, as SynthSeg does with label maps (Billot et al., arXiv 2107.09559).
+
+    Tissue classes, cut from the image's own grey at random quantiles, and structures get a random grey each.
+    """
+    cuts = np.quantile(image, np.sort(rng.uniform(0.05, 0.95, int(rng.integers(1, 5)))))
+    classes = np.digitize(image, cuts)
+    painted = rng.uniform(0, 1, len(cuts) + 1)[classes]
+    for structure in structures:
+        painted[structure] = rng.uniform(0, 1)
+    painted = ndimage.gaussian_filter(painted, rng.uniform(0.4, 1.2))
+    texture = ndimage.gaussian_filter(rng.normal(size=image.shape), rng.uniform(0.5, 3.0))
+    painted += rng.uniform(0.0, 0.1) * texture / (texture.std() + 1e-6) + rng.uniform(0, 0.5) * (image - image.mean())
+    return np.clip(painted, 0, 1).astype(np.float32)
 
 
 def orient(image: NDArray[Value], turn: int) -> NDArray[Value]:
@@ -351,7 +371,14 @@ def draw_point(region: Mask, rng: np.random.Generator) -> tuple[float, float]:
 
 
 def draw_scribble(region: Mask, positive: bool, rng: np.random.Generator) -> Stroke:
-    """A stroke between a few points of a region, cut where it leaves the region."""
+    """A stroke through a region: the robot user's along its middle or its rim, or a hasty one between a few points."""
+    width = float(rng.uniform(3, 12))
+    if rng.random() < 0.6:
+        nothing = np.zeros_like(region)
+        wrong = (region, nothing) if positive else (nothing, region)
+        stroke = Scribbles(int(rng.integers(2**31)), width).next_prompt(*wrong, ())
+        if stroke is not None:
+            return stroke
     anchors = np.array([draw_point(region, rng) for _ in range(int(rng.integers(2, 5)))])
     ends = np.argwhere(region)
     anchors[-1] = ends[rng.integers(len(ends))]
@@ -362,5 +389,4 @@ def draw_scribble(region: Mask, positive: bool, rng: np.random.Generator) -> Str
         for r, c in dense
         if 0 <= round(r) < region.shape[0] and 0 <= round(c) < region.shape[1] and region[round(r), round(c)]
     ]
-    width = float(rng.uniform(3, 9))
     return Stroke(tuple(inside or [draw_point(region, rng)]), positive, width)

@@ -197,3 +197,16 @@ def test_a_stamp_is_every_pixel_within_reach(row: float, column: float, radius: 
     stamp(channel, (row, column), radius)
     rows, columns = np.mgrid[:17, :23]
     np.testing.assert_array_equal(channel > 0, (rows - row) ** 2 + (columns - column) ** 2 <= radius**2)
+
+
+@given(crops(), st.integers(0, 5))
+def test_a_part_of_the_slice_is_enough(crop: Crop, seed: int) -> None:
+    image = np.random.default_rng(seed).random(crop.shape, np.float32)
+    rows, columns = (triangle_filter(crop.shape[n], crop.start[n], crop.step[n], crop.size) for n in (0, 1))
+    np.testing.assert_allclose(crop.extract(image), rows @ image @ columns.T, atol=1e-5)
+    np.testing.assert_array_equal(crop.extract_region(image[crop.region]), crop.extract(image))
+
+
+def test_a_whole_slice_is_taken_pixel_for_pixel() -> None:
+    image = np.random.default_rng(0).random((24, 24), np.float32)
+    np.testing.assert_allclose(Crop.whole(image.shape).extract(image), image, atol=1e-6)

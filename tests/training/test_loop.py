@@ -18,7 +18,7 @@ from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, EdgeFlowOutput
 from edgeflow_med.training.loop import (
     TrainConfig,
     Trainer,
-    add_robot_clicks,
+    add_robot_prompts,
     gather_cases,
     load_into,
     read_checkpoint,
@@ -127,6 +127,18 @@ def test_robot_clicks_are_part_of_training(config: TrainConfig, batch: dict[str,
     assert given["guidance"].sum() > batch["guidance"].sum()  # drawn in place on the CPU
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_statistics_of_the_pretrained_part_may_be_kept(
+    config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path, keep: bool
+) -> None:
+    start = tmp_path / "start.safetensors"
+    save_file(EdgeFlow(config.network).state_dict(), start)
+    trainer = Trainer(replace(config, start=str(start), keep_statistics=keep), tmp_path)
+    before = trainer.network.trunk.stem1[1].running_mean.clone()
+    trainer._step(batch)
+    assert torch.equal(trainer.network.trunk.stem1[1].running_mean, before) == keep
+
+
 def test_validation_cases_are_kept_out(config: TrainConfig) -> None:
     training, validation = gather_cases(config)
     assert (len(training), len(validation)) == (5, 1)
@@ -139,12 +151,26 @@ def test_a_robot_click_lies_deep_in_the_larger_error(missing: bool) -> None:
         target, guess = guess, target
     guidance = torch.zeros(1, 2, SIZE, SIZE)
     rng = np.random.default_rng(0)
-    add_robot_clicks(guidance, tensor(guess), tensor(target), rng)
+    add_robot_prompts(guidance, tensor(guess), tensor(target), rng)
     drawn, other = (guidance[0] if missing else guidance[0].flip(0)).numpy() > 0
     assert drawn.sum() == pytest.approx(np.pi * 25, rel=0.1)
     assert not other.any()
     rows, columns = np.nonzero(drawn)
     assert (target ^ guess)[round(rows.mean()), round(columns.mean())]
+
+
+def test_a_robot_scribble_stays_in_the_larger_error() -> None:
+    target, guess = disk((SIZE, SIZE), (15, 16), 12), disk((SIZE, SIZE), (15, 16), 3)
+    pixels = []
+    for seed in range(10):
+        guidance = torch.zeros(1, 2, SIZE, SIZE)
+        add_robot_prompts(guidance, tensor(guess), tensor(target), np.random.default_rng(seed), scribble_share=1.0)
+        drawn = guidance[0, 0].numpy() > 0
+        assert not guidance[0, 1].any()
+        assert drawn.any()
+        assert not (drawn & ~disk((SIZE, SIZE), (15, 16), 20)).any()  # at most its width beyond the error
+        pixels.append(int(drawn.sum()))
+    assert len(set(pixels)) > 5  # no two are alike, and few are clicks
 
 
 def tensor(mask: np.ndarray) -> Tensor:
@@ -153,7 +179,7 @@ def tensor(mask: np.ndarray) -> Tensor:
 
 def test_there_is_no_click_where_nothing_is_wrong() -> None:
     guidance, mask = torch.zeros(1, 2, SIZE, SIZE), tensor(disk((SIZE, SIZE), (15, 16), 12))
-    add_robot_clicks(guidance, mask, mask, np.random.default_rng(0))
+    add_robot_prompts(guidance, mask, mask, np.random.default_rng(0))
     assert not guidance.any()
 
 

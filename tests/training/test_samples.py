@@ -26,6 +26,7 @@ from edgeflow_med.training.samples import (
     first_prompts,
     orient,
     pick_scene,
+    repaint,
     state_of,
     window_slice,
 )
@@ -79,8 +80,8 @@ def test_a_first_prompt_lies_in_the_target(samples: list[dict[str, torch.Tensor]
     for sample in first:
         positive, target = sample["guidance"][0] > 0, sample["target"][0].numpy() > 0
         assert positive.any()
-        near = ndimage.binary_dilation(target, iterations=5)  # the radius of a click
-        assert near[positive.numpy()].all()
+        away = ndimage.distance_transform_edt(~target)
+        assert away[positive.numpy()].max() <= 6.5  # the radius of a click is 5, of a scribble at most 6
 
 
 def test_the_image_shows_the_target(samples: list[dict[str, torch.Tensor]]) -> None:
@@ -231,3 +232,28 @@ def test_tiny_objects_can_be_drawn_round() -> None:
     rng = np.random.default_rng(0)
     for draw in (draw_box, draw_lasso, draw_line):
         assert len(draw(truth, rng).points) >= 2
+
+
+def test_painted_anew_the_anatomy_stays_and_the_contrast_changes() -> None:
+    wanted, other = disk((64, 64), (30, 34), 12), disk((64, 64), (30, 8), 5)
+    image = (0.4 + 0.3 * wanted + 0.01 * np.random.default_rng(0).normal(size=wanted.shape)).astype(np.float32)
+    brighter, edges = [], []
+    for seed in range(40):
+        painted = repaint(image, (wanted, other), np.random.default_rng(seed))
+        assert painted.dtype == np.float32
+        assert 0 <= painted.min() <= painted.max() <= 1
+        ring = disk((64, 64), (30, 34), 15) & ~disk((64, 64), (30, 34), 13)
+        brighter.append(np.median(painted[wanted]) > np.median(painted[ring]))
+        edges.append(abs(np.median(painted[wanted]) - np.median(painted[ring])))
+    assert 0.2 < np.mean(brighter) < 0.8  # any contrast occurs
+    assert np.median(edges) > 0.1  # and mostly there is one
+
+
+def test_presence_tells_where_structures_are(cases: list[Case]) -> None:
+    for one in cases:
+        assert tuple(one.presence) == one.axes
+        for axis, values in one.presence.items():
+            assert list(values) == [value for value in np.unique(one.labels).tolist() if value > 0]
+            for value, slices in values.items():
+                others = tuple(a for a in range(3) if a != axis)
+                assert slices.tolist() == np.flatnonzero((one.labels == value).any(axis=others)).tolist()
