@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
-from benchmarks.propagation import Object, load
+from benchmarks.objects import Object
+from benchmarks.propagation import load
 from edgeflow_med import metrics
 from edgeflow_med.evaluation.datasets import read_dataset
 from edgeflow_med.evaluation.volumes import middle_slice, sample_objects

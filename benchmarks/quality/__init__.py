@@ -10,13 +10,18 @@ from collections.abc import Callable, Mapping
 
 from benchmarks.quality import (
     cocolvis_hrnet18,
+    dios,
+    geodesic,
     grabcut,
     graphcut,
+    growcut,
+    likelihood,
     litemedsam,
     minisam,
     mobilesam,
     random_walker,
     sam2_hiera_tiny,
+    superpixels,
 )
 from benchmarks.quality.peer import Peer
 from edgeflow_med.errors import ModelError
@@ -28,9 +33,14 @@ _ADAPTERS: tuple[tuple[Peer, Callable[[int | None], Predictor]], ...] = (
     (mobilesam.PEER, mobilesam.MobileSam),
     (litemedsam.PEER, litemedsam.LiteMedSam),
     (minisam.PEER, minisam.MiniSam),
+    (dios.PEER, dios.Dios),
     (graphcut.PEER, graphcut.GraphCut),
     (grabcut.PEER, grabcut.GrabCut),
     (random_walker.PEER, random_walker.RandomWalker),
+    (growcut.PEER, growcut.GrowCut),
+    (geodesic.PEER, geodesic.Geodesic),
+    (likelihood.PEER, likelihood.ScribbleLikelihood),
+    (superpixels.PEER, superpixels.Superpixels),
 )
 
 PEERS: Mapping[str, Peer] = {peer.name: peer for peer, _ in _ADAPTERS}

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality.grids import Array, Mask, outline, paint, resample
+from benchmarks.quality.grids import Array, Mask, outline, resample
 from benchmarks.quality.peer import Package, Peer
 from edgeflow_med.metrics import bounding_box
 from edgeflow_med.predictors.base import Prediction, SliceRequest, Stroke
 from edgeflow_med.predictors.crop import CLICK_RADIUS
+from edgeflow_med.predictors.seeds import paint
 
 MODEL, SUFFIXES = "static_hrnet18_ocr64_cocolvis", (".pdmodel", ".pdiparams")
 TARGET_SIDE = 400

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchmarks.quality.boxes import BoxStroke
-from benchmarks.quality.graphcut import certain
 from benchmarks.quality.grids import Mask
 from benchmarks.quality.peer import Package, Peer
-from benchmarks.quality.seeds import CLEARANCE_SHARE, Seeds, reached, read_seeds
 from edgeflow_med.predictors.base import Prediction, SliceRequest, Stroke
+from edgeflow_med.predictors.seeds import CLEARANCE_SHARE, Seeds, certain, reached, read_seeds
 
 ITERATIONS = 5
 

@@ -81,7 +81,9 @@ def _install_library(package: Package, scratch: Path, folder: Path) -> None:
     """Put a Python library into a folder of its own, without its dependencies: this project has them already."""
     requirements = _requirements(package, scratch)
     # Built here where only the source is pinned: a wheel made for numpy 1 does not load beside numpy 2.
-    kind = ["--no-binary", package.name, "--no-build-isolation"] if package.source else ["--only-binary", ":all:"]
+    # The same goes for one that pip has kept.
+    built = ["--no-binary", package.name, "--no-build-isolation", "--no-cache-dir"]
+    kind = built if package.source else ["--only-binary", ":all:"]
     _run(_pip("install", "--target", str(folder), *kind, "--requirement", requirements.name), package, scratch)
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
@@ -59,6 +60,9 @@ class Peer:
         prompts: What it understands. A method that lists ``scribbles`` and not ``clicks`` answers clicks, badly.
         seen: Whether its training may have held the images that it is measured on, and why.
         package: Where it comes from; None if it needs nothing beyond the requirements of this project.
+        shares: Name of the peer of the same package in whose folder the files are; empty for a folder of its own.
+        extra: An extra of this project that it needs, with the module by which to tell that it is installed.
+        python: The interpreter of an environment of its own that it needs, made by ``scripts/slicer_environment.py``.
         after_install: What is left to do with the unpacked files, given their folder.
         adapts: What the adapter adds that the published method does not say.
     """
@@ -72,29 +76,40 @@ class Peer:
     prompts: tuple[Kind, ...]
     seen: str
     package: Package | None = None
+    shares: str = ""
+    extra: tuple[str, str] | None = None
+    python: Path | None = None
     after_install: Callable[[Path], None] | None = None
     adapts: str = ""
 
     @property
     def folder(self) -> Path:
         """Where its files are, or would be."""
-        return CACHE / self.name
+        return CACHE / (self.shares or self.name)
 
     @property
     def installed(self) -> bool:
         """Whether its files are there; they are put there as a whole or not at all."""
+        if self.extra is not None and find_spec(self.extra[1]) is None:
+            return False
+        if self.python is not None:
+            return self.python.exists()
         return self.package is None or self.folder.is_dir()
 
     @property
     def install_command(self) -> str:
         """What to run when they are not."""
-        return f"python -m benchmarks.quality.install {self.name}"
+        if self.extra is not None and find_spec(self.extra[1]) is None:
+            return f"pip install -c constraints.txt -e .[{self.extra[0]}]"
+        if self.python is not None:
+            return "python scripts/slicer_environment.py"
+        return f"python -m benchmarks.quality.install {self.shares or self.name}"
 
     @property
     def version(self) -> str:
         """What the answers come from, for reports."""
         if self.package is None:
-            return "of this environment"
+            return "of this project"
         return f"{self.package.registry} {self.package.name} {self.package.version}"
 
     def file(self, name: str) -> Path:

@@ -6,11 +6,10 @@ import numpy as np
 from scipy import ndimage
 from skimage.segmentation import random_walker
 
-from benchmarks.quality.graphcut import certain
 from benchmarks.quality.grids import outline
 from benchmarks.quality.peer import Peer
-from benchmarks.quality.seeds import read_seeds
 from edgeflow_med.predictors.base import Prediction, SliceRequest
+from edgeflow_med.predictors.seeds import certain, read_seeds
 
 BETA = 1000.0
 SIGMA = 1.0

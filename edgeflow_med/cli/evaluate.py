@@ -18,7 +18,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter per option
     report: Annotated[
         Path, typer.Option(metavar="F.json", help="Where the figures go; a table (.md) and a plot (.png) beside it.")
     ],
-    model: Annotated[str, typer.Option(metavar="NAME", help="Which model.")] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Option(metavar="NAME", help="Which model; graphcut needs no weights.")] = DEFAULT_MODEL,
     max_clicks: Annotated[int, typer.Option(min=1, help="After so many prompts on a slice a robot gives up.")] = 20,
     targets: Annotated[int, typer.Option(min=0, help="Targets on slices to draw from each data set.")] = 40,
     objects: Annotated[int, typer.Option(min=0, help="Whole objects to draw from each data set for propagation.")] = 5,

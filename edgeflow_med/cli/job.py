@@ -18,13 +18,14 @@ from edgeflow_med.cli.output import counts, heading, lengths, make_progress, row
 from edgeflow_med.errors import PromptError
 from edgeflow_med.io import MeasuredSegment, SaveOptions, read_segmentation, read_volume, save_measurements
 from edgeflow_med.metrics import dice
+from edgeflow_med.predictors import find_model
 from edgeflow_med.prompts import Prompt, PromptSet, check_prompt
 from edgeflow_med.propagation import SliceStep
 from edgeflow_med.report import NOTICE, describe
 from edgeflow_med.segmentation import Segmentation
 from edgeflow_med.session import SegmentState, Session
 from edgeflow_med.volume import Plane, Volume
-from edgeflow_med.weights import DEFAULT_MODEL, find_bundle
+from edgeflow_med.weights import DEFAULT_MODEL
 
 DEFAULT_LABEL = "Lesion"
 
@@ -85,7 +86,7 @@ def run_job(job: Job, console: Console) -> Session:
         EdgeFlowError: It cannot be done; files that could not be written whole are not there.
     """
     check_outputs(job)
-    bundle = find_bundle(job.model)
+    model = find_model(job.model)
     clock = Clock()
     console.print(f"EdgeFlow-Med {__version__}", style="bold")
     with clock.measure("read"):
@@ -108,7 +109,7 @@ def run_job(job: Job, console: Console) -> Session:
     found = describe(
         session,
         [steps.get(id(state), []) for state in session.segments],
-        checksum=bundle.sha256,
+        checksum=model.sha256,
         seconds=clock.seconds,
     )
     if job.reference is not None:

@@ -60,7 +60,7 @@ def segment(  # noqa: PLR0913 - one parameter per option
     range_: Annotated[
         int | None, typer.Option("--range", metavar="N", min=1, help="At most so many slices in each direction.")
     ] = None,
-    model: Annotated[str, typer.Option(metavar="NAME", help="Which model.")] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Option(metavar="NAME", help="Which model; graphcut needs no weights.")] = DEFAULT_MODEL,
     device: Annotated[Device, typer.Option(help="Where the model runs.")] = "auto",
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="All that was found, without patient data.")

@@ -6,16 +6,16 @@ import threading
 
 import numpy as np
 
-from edgeflow_med.predictors import load_predictor
+from edgeflow_med.predictors import find_model, load_predictor
 from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest
-from edgeflow_med.weights import DEFAULT_MODEL, find_bundle
+from edgeflow_med.weights import DEFAULT_MODEL
 
 
 class LazyPredictor:
     """Stands for a model that comes with the package; importing PyTorch takes seconds that no window should wait.
 
     Args:
-        name: Folder of ``weights/``.
+        name: As for :func:`edgeflow_med.predictors.load_predictor`.
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
@@ -23,7 +23,7 @@ class LazyPredictor:
     """
 
     def __init__(self, name: str = DEFAULT_MODEL, device: str = "auto") -> None:
-        self.name, self.version = name, find_bundle(name).version
+        self.name, self.version = name, find_model(name).version
         self._device = device
         self._loading = threading.Lock()
         self._loaded: Predictor | None = None

@@ -182,3 +182,28 @@ def test_ctrl_c_is_quiet_and_leaves_nothing(series: Path, tmp_path: Path) -> Non
         _, err = process.communicate()
     assert (process.returncode, err) == (130, "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_graph_cuts_need_no_weights(run: Run, series: Path, tmp_path: Path) -> None:
+    """A stroke on either side, carried to the neighbouring slices."""
+    k, j, i = CENTRE
+    strokes = [
+        {"type": "scribble", "points": [[k, j, i - 4], [k, j, i + 4]], "width_mm": 3},
+        {"type": "scribble", "points": [[k, 3, 10], [k, 3, 80]], "width_mm": 3, "positive": False},
+    ]
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text(json.dumps({"version": 1, "segments": [{"label": "Ball", "prompts": strokes}]}), "utf-8")
+    report, output = tmp_path / "report.json", tmp_path / "ball.nii.gz"
+    ran = run(
+        *("segment", series, "--prompts", prompts, "--propagate"),
+        *("--model", "graphcut", "--report", report, "--output", output),
+    )
+    if "needs numpymaxflow" in ran.err:
+        assert (ran.status, ran.err.count("\n")) == (2, 1)
+        pytest.skip(ran.err)
+    assert (ran.status, ran.err) == (0, "")
+    model = json.loads(report.read_text("utf-8"))["model"]
+    assert (model["name"], model["sha256"]) == ("graphcut", "")
+    mask = read_segmentation(output, read_volume(series)).masks[0]
+    assert dice(mask[k], ball()[k]) > 0.9
+    assert dice(mask, ball()) > 0.6

@@ -1,7 +1,7 @@
 import numpy as np
 
-from benchmarks.quality.seeds import reached, read_seeds
 from edgeflow_med.predictors.base import Stroke
+from edgeflow_med.predictors.seeds import reached, read_seeds
 
 CLICK = Stroke(((30.0, 50.0),))
 
