@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import qt
 import slicer
 from EdgeFlowLib.installation import add_checkout_to_path, report
 from EdgeFlowLib.parameters import EdgeFlowParameterNode
@@ -33,6 +34,8 @@ class EdgeFlow(ScriptedLoadableModule):
         self.parent.acknowledgementText = _(
             "The network follows EdgeFlow (Hao et al., ICCV Workshops 2021); inference is built on PyTorch and MONAI."
         )
+        if slicer.app.palette().color(qt.QPalette.Window).lightness() < 128:
+            self.parent.icon = qt.QIcon(self.resourcePath("Icons/EdgeFlow-dark.svg"))
         slicer.app.connect("startupCompleted()", register_sample_data)
 
 
@@ -46,11 +49,14 @@ def register_sample_data():
     scans = {"rider_lung_ct": _("CT, lung tumour"), "sts_003_ct": _("CT, sarcoma"), "sts_003_mr_t1": _("MR, sarcoma")}
     SampleDataLogic.registerCustomSampleDataCategory("EdgeFlow", title=_("EdgeFlow"))
     for name, title in scans.items():
+        series = resource("sample_data") / name / "series"
         SampleDataLogic.registerCustomSampleDataSource(
             category="EdgeFlow",
             sampleName=title,
+            uris=series.as_uri(),
+            fileNames=name,
             thumbnailFileName=str(icons / f"{name}.png"),
-            customDownloader=lambda _source, name=name: load_series(resource("sample_data") / name / "series"),
+            customDownloader=lambda _source, series=series: load_series(series),
         )
 
 

@@ -37,14 +37,21 @@ class Check:
     needed: bool = True
     fix: str = ""
 
+    @property
+    def word(self) -> str:
+        """The verdict."""
+        return "ok" if self.good else "missing" if self.needed else "absent"
+
 
 def doctor() -> None:
     """Check this installation, and name what is missing."""
     console = make_console()
     missing = []
-    for check in _checks():
-        word, style = ("ok", "green") if check.good else ("missing", "red") if check.needed else ("absent", "dim")
-        console.print(Text.assemble((f"  {word:<{_WORD}}", style), (f"{check.name:<{_NAME}}", "bold"), check.said))
+    for check in checks():
+        style = {"ok": "green", "missing": "red"}.get(check.word, "dim")
+        console.print(
+            Text.assemble((f"  {check.word:<{_WORD}}", style), (f"{check.name:<{_NAME}}", "bold"), check.said)
+        )
         if check.fix:
             console.print(" " * (2 + _WORD + _NAME) + check.fix)
         if check.needed and not check.good:
@@ -56,7 +63,8 @@ def doctor() -> None:
     console.print("\nThe main job can run here: try `edgeflow-med demo`.")
 
 
-def _checks() -> Iterator[Check]:
+def checks() -> Iterator[Check]:
+    """Look at everything, one thing after the other; the model's answer takes seconds."""
     yield Check("Python", f"{platform.python_version()} on {platform.platform(terse=True)}, {sys.executable}")
     yield from _packages()
     yield _device()

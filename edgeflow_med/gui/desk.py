@@ -149,15 +149,15 @@ class Desk(Live):
         """Choose what happens where segments meet."""
         self.session.policy = POLICIES[number]
 
-    def set_model(self, name: str, device: str) -> None:
-        """Use a model from now on, and have it loaded before the first click.
+    def set_model(self, name: str, device: str, told: str = "") -> None:
+        """Use a model from now on, and have it loaded before the first click; ``told`` as in :meth:`warm_up`.
 
         Raises:
             ModelError: The model is unknown or incomplete.
         """
         predictor = LazyPredictor(name, device)
         self.session.predictor, self.model = predictor, (name, device)
-        self.warm_up(predictor)
+        self.warm_up(predictor, told)
 
     def measure_current(self, then: Callable[[str], None]) -> None:
         """Have the current segment's volume and diameters put into words."""

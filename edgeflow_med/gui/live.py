@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgeflow_med.errors import EdgeFlowError, StaleQuestion
 from edgeflow_med.gui.worker import Worker
-from edgeflow_med.io import read_volume, save
+from edgeflow_med.io import Saved, read_volume, save
 from edgeflow_med.measurements import longest_diameters, volume_ml
 from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest
 from edgeflow_med.prompts import Prompt
@@ -34,6 +34,21 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
+class Opened(NamedTuple):
+    """A session that was opened.
+
+    Attributes:
+        session: The session.
+        told: In one line what happened; why, if a case could not be opened.
+        ahead: Whether it knows of more than the saved scene that it was opened for, as after a crash. If not, what is
+            otherwise in the scene was done there since.
+    """
+
+    session: Session
+    told: str
+    ahead: bool = False
+
+
 def open_session(
     volume: Volume,
     *,
@@ -42,7 +57,7 @@ def open_session(
     carried: str | None = None,
     beside: Path | None = None,
     window: str | None = None,
-) -> tuple[Session, str]:
+) -> Opened:
     """Go on with a volume's case, or start one.
 
     Args:
@@ -52,9 +67,6 @@ def open_session(
         carried: The text of its journal, as a saved scene carries it; used where ``folder`` is gone.
         beside: Folder for cases; None for the user's state folder.
         window: The model's window of a new case.
-
-    Returns:
-        The session, and in one line what happened; why, if the case could not be opened.
 
     Raises:
         WriteError: There is no place for a journal.
@@ -69,12 +81,18 @@ def open_session(
             (home / FILE_NAME).write_text(carried, "utf-8")
             folder = home
         if folder is not None and (folder / FILE_NAME).is_file():
+            ahead = _records((folder / FILE_NAME).read_text("utf-8")) > _records(carried or "")
             session = Session.resume(folder, predictor, volume)
-            return session, session.lost or f"Resumed; {len(session.history)} steps can be undone."
+            return Opened(session, session.lost or f"Resumed; {len(session.history)} steps can be undone.", ahead)
     except EdgeFlowError as error:
         told = str(error)
         home = home.with_name(f"{home.name}-new")
-    return Session(volume, predictor, window=window, case_dir=home), told
+    return Opened(Session(volume, predictor, window=window, case_dir=home), told)
+
+
+def _records(journal: str) -> int:
+    """How many there are, but for those that only tell of a resume."""
+    return sum('"type":"resume"' not in line for line in journal.splitlines())
 
 
 def journal_text(session: Session) -> str:
@@ -111,10 +129,11 @@ class Live:
         """Whether a propagation is under way."""
         return self._walk is not None
 
-    def warm_up(self, predictor: LazyPredictor) -> None:
-        """Have a model loaded before it is asked."""
-        self._report(f"Loading {predictor.name} ...")
-        ready = f"{predictor.name} is ready on "
+    def warm_up(self, predictor: LazyPredictor, told: str = "") -> None:
+        """Have a model loaded before it is asked; ``told`` stays in front of what is reported meanwhile."""
+        before = f"{told} " if told else ""
+        self._report(f"{before}Loading {predictor.name} ...")
+        ready = f"{before}{predictor.name} is ready on "
         self._worker.submit(
             "warm-up",
             predictor.warm_up,
@@ -264,14 +283,18 @@ class Live:
         if self.session.case_dir is not None:
             sidecar = provenance(self.session, accepted_only=accepted_only)
 
-        def write() -> Path:
-            save(segmentation.on(read_volume(sources)) if sources else segmentation, path, sidecar=sidecar)
-            return path
+        waiting = 0 if accepted_only else sum(map(self.session.unreviewed, self.session.segments))
+        unreviewed = f"; nobody has accepted {waiting} of its slices" if waiting else ""
+
+        def write() -> Saved:
+            return save(segmentation.on(read_volume(sources)) if sources else segmentation, path, sidecar=sidecar)
 
         def written(result: Any) -> None:
-            self._report(f"Saved and read back: {result}." if isinstance(result, Path) else _told(result))
-            if isinstance(result, Path):
-                then(result)
+            if isinstance(result, Saved):
+                self._report(" ".join([f"Saved and read back: {path}{unreviewed}.", *result.warnings]))
+                then(path)
+            else:
+                self._report(_told(result))
 
         self._report(f"Writing {path.name} ...")
         self._worker.submit(("export", path), write, written, priority=1)

@@ -27,6 +27,14 @@ TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 BY_HAND = ("Paint", "Draw", "Erase", "Scissors")  # Segment Editor effects whose strokes no prediction overrules
 
 
+def shown_volume() -> Any:
+    """The volume in the slice views, or else the first of the scene; no label map or colour picture, None if none."""
+    kind = "vtkMRMLScalarVolumeNode"
+    volumes = [node for node in slicer.util.getNodesByClass(kind) if node.GetClassName() == kind]
+    views = [node.GetBackgroundVolumeID() for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")]
+    return next((node for node in volumes if node.GetID() in views), next(iter(volumes), None))
+
+
 def volume_from_node(node: Any) -> Volume:
     """The volume that a node shows; voxels are shared, a parent transform is left out."""
     from edgeflow_med.volume import Volume
@@ -62,9 +70,10 @@ class Bridge:
         session: Its volume came from :func:`volume_from_node`.
         volume_node: That node.
         segmentation_node: Shows the session's segments; segments that it already has are taken over.
+        ahead: The session is newer than the scene: where a segment differs, the session is right.
     """
 
-    def __init__(self, session: Session, volume_node: Any, segmentation_node: Any) -> None:
+    def __init__(self, session: Session, volume_node: Any, segmentation_node: Any, *, ahead: bool = False) -> None:
         self.session, self.volume_node, self.node = session, volume_node, segmentation_node
         self._shown: dict[int, tuple[str, Any, Any]] = {}  # segment id -> MRML id, image, its voxels
         self._times: dict[str, int] = {}  # MRML id -> modification time that we know of
@@ -77,6 +86,7 @@ class Bridge:
             tag = vtk.mutable("")
             if self._segment(identifier).GetTag(TAG, tag) and str(tag) in known:
                 self._shown[known[str(tag)]] = identifier, None, None
+                self._times |= {identifier: self._time(identifier)} if ahead else {}
 
     # Geometry
 

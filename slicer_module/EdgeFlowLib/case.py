@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from EdgeFlowLib.bridge import Bridge, volume_from_node
 from EdgeFlowLib.interaction import Gesture, Interaction
 from EdgeFlowLib.overlays import Overlays
 
 if TYPE_CHECKING:
+    from edgeflow_med.gui.live import Opened
     from edgeflow_med.gui.worker import Worker
-    from edgeflow_med.session import Change, Session
+    from edgeflow_med.session import Change
 
 SURFACE = "Closed surface"
 CASE, JOURNAL = "EdgeFlow.case", "EdgeFlow.journal"  # where the journal is; the node that carries it in a saved scene
@@ -34,6 +37,7 @@ class Case:
 
     Attributes:
         desk: What buttons and keys do, by name.
+        opened: Whether the case is new or goes on, in one line.
     """
 
     def __init__(
@@ -48,9 +52,10 @@ class Case:
         from edgeflow_med.gui.desk import Desk
 
         self.volume_node, self.node = volume_node, segmentation_node
-        self._report, self._changed, self._boxes = report, changed, dict[int, list[Any]]()
-        self.session = self._open()
-        self.bridge = Bridge(self.session, volume_node, segmentation_node)
+        self._report, self._changed, self._worker = report, changed, worker
+        self._boxes = dict[int, list[Any]]()
+        self.session, self.opened, ahead = self._open()
+        self.bridge = Bridge(self.session, volume_node, segmentation_node, ahead=ahead)
         self.overlays = Overlays(self.bridge)
         self.desk = Desk(self.session, worker, report, self._here, self._jump)
         self.interaction: Interaction | None = None
@@ -74,30 +79,30 @@ class Case:
         self._views = views
         self.interaction = Interaction(views, self._gesture)
 
-    def _open(self) -> Session:
+    def _open(self) -> Opened:
         """The session that the scene remembers, or a new one; its journal lies beside a scene that has been saved."""
         from edgeflow_med.gui.live import open_session
 
         folder, carrier = self.node.GetAttribute(CASE), self.node.GetNodeReference(JOURNAL)
         scene = Path(slicer.mrmlScene.GetURL() or "")
-        session, told = open_session(
+        opened = open_session(
             volume_from_node(self.volume_node),
             folder=Path(folder) if folder else None,
             carried=None if carrier is None else carrier.GetText(),
             beside=scene.with_name(f"{scene.stem}-edgeflow") if scene.is_file() else None,
         )
-        self.node.SetAttribute(CASE, str(session.case_dir))
-        self._report(told)
-        return session
+        self.node.SetAttribute(CASE, str(opened.session.case_dir))
+        return opened
 
-    def store(self) -> None:
-        """Put the journal into the scene, which is about to be saved."""
+    def _carry(self) -> None:
+        """Have the journal put into the scene, so that whoever saves that saves it too: Slicer does not announce it."""
         from edgeflow_med.gui.live import journal_text
 
         name = f"{self.node.GetName()} journal"
         carrier = self.node.GetNodeReference(JOURNAL) or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode", name)
-        carrier.SetText(journal_text(self.session))
         self.node.SetNodeReferenceID(JOURNAL, carrier.GetID())
+        then = lambda text: isinstance(text, str) and carrier.SetText(text)  # noqa: E731 - no exception
+        self._worker.submit("journal", partial(journal_text, self.session), then, priority=3)
 
     def poll(self, effect: str = "") -> None:
         """Hand over answers and look for changes in the scene; to be called often from the main thread.
@@ -118,6 +123,7 @@ class Case:
         if self._boxes:
             boxes, self._boxes = self._boxes, {}
             self.show(boxes)
+            self._carry()
 
     def _note(self, change: Change) -> None:
         """Remember what to draw at the next poll; tell what came out otherwise than meant."""
@@ -179,7 +185,7 @@ class Case:
             except EdgeFlowError as error:
                 self._report(str(error))
         else:
-            self._report("Prompt selected; Delete takes it back.")
+            self._report(_("Prompt selected; Delete takes it back."))
         self._boxes.setdefault(0, [])
 
     def _here(self, axis: int) -> int:

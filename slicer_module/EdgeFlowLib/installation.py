@@ -6,9 +6,7 @@ replaced: everything installed is pinned while pip works.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
 import logging
 import sys
 import tempfile
@@ -18,6 +16,7 @@ from pathlib import Path
 from subprocess import CalledProcessError
 
 import slicer
+from slicer.i18n import tr as _
 
 BUNDLED = {"numpy", "scipy", "simpleitk", "pydicom", "highdicom", "pillow", "packaging"}  # too old: so is this Slicer
 
@@ -45,10 +44,11 @@ def report() -> list[str]:
     """Say in one line each which library is used, which packages are missing, and how to get them."""
     lacking = missing()
     library = importlib.import_module("edgeflow_med")
-    lines = [f"edgeflow_med {library.__version__} in {Path(library.__file__).parent}"]
+    lines = [f"edgeflow_med {library.__version__}, {Path(library.__file__).parent}"]
     if not lacking:
-        return [*lines, "All packages that it needs are there."]
-    return [*lines, f"Missing packages: {', '.join(map(str, lacking))}", *_obstacles(lacking, wheels=None)]
+        return [*lines, _("All packages that it needs are there.")]
+    told = _("Missing packages: {names}").format(names=", ".join(map(str, lacking)))
+    return [*lines, told, *_obstacles(lacking, wheels=None)]
 
 
 def install(wheels: Path | None = None) -> bool:
@@ -78,16 +78,10 @@ def install(wheels: Path | None = None) -> bool:
 
 
 def doctor() -> list[str]:
-    """What ``edgeflow-med doctor`` says; needs everything to be there."""
-    from edgeflow_med.cli.doctor import doctor as examine
-    from edgeflow_med.errors import EdgeFlowError
+    """What ``edgeflow-med doctor`` finds; needs everything to be there, and some seconds."""
+    from edgeflow_med.cli.doctor import checks
 
-    with contextlib.redirect_stdout(io.StringIO()) as told:
-        try:
-            examine()
-        except EdgeFlowError as error:
-            print(error)
-    return told.getvalue().splitlines()
+    return [f"{check.word}: {check.name}, {check.said}" for check in checks()]
 
 
 def _obstacles(lacking: list, wheels: Path | None) -> list[str]:
@@ -95,15 +89,14 @@ def _obstacles(lacking: list, wheels: Path | None) -> list[str]:
     names = {each.name.lower() for each in lacking}
     lines = []
     if old := sorted(names & BUNDLED & set(_installed())):
-        lines.append(f"This Slicer brings too old a {' and '.join(old)}: please use Slicer 5.12 or newer.")
+        told = _("This Slicer brings too old a version of {names}: please use Slicer 5.12 or newer.")
+        lines.append(told.format(names=", ".join(old)))
     if "torch" in names and wheels is None and find_spec("PyTorchUtils") is None:
-        lines.append("Install the extension PyTorch in the Extensions Manager, or choose a folder of wheels.")
+        lines.append(_("Install the extension PyTorch in the Extensions Manager, or choose a folder of wheels."))
     return lines
 
 
 def _agreed(lacking: list, wheels: Path | None) -> bool:
-    from slicer.i18n import tr as _
-
     text = _("EdgeFlow needs {count} more Python packages. Install them {source}?\n\nNothing installed is replaced.")
     source = str(wheels) if wheels else _("from the Internet (PyTorch: up to 3 GB)")
     details = "\n".join(map(str, lacking))

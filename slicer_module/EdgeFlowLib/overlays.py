@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COLOURS = {True: (0.2, 1.0, 0.2), False: (1.0, 0.2, 0.2)}  # of prompts that add and that remove
 SELECTED = (1.0, 0.9, 0.1)
 PROPOSED = (0.66, 0.33, 0.97)  # as in the bar along the slices; neither white nor black, which a scan may be
-EDGE_FROM = 0.2  # weaker edges are not drawn
+EDGE_FROM, EDGE_FULL = 0.05, 0.4  # weaker edges are not drawn, stronger ones are not brighter
 
 
 class Overlays:
@@ -45,6 +45,7 @@ class Overlays:
         node.GetSegmentation().GetSegment(identifier).AddRepresentation(LABELMAP, self._proposal_image)
         self._proposals = ProposalMap(array)
         self._edges: tuple[Any, Any] | None = None  # the node and what draws into it
+        self._filled = True  # whether segments were filled before
         self._behind: dict[str, tuple[str, float]] = {}  # foregrounds that the edge map has displaced
 
     def close(self) -> None:
@@ -119,14 +120,21 @@ class Overlays:
         return node
 
     def show_edges(self, shown: bool) -> None:
-        """Have the edge map in front of the volume in all slice views, or give them back what was there."""
+        """Have the edge map in front of the volume in all slice views, or give them back what was there.
+
+        Segments are outlines meanwhile, since what fills them would lie over the edges.
+        """
         from edgeflow_med.gui.display import EdgeMap
 
+        display = self._bridge.node.GetDisplayNode()
         if not shown and self._edges is not None:
             self._restore_foregrounds()
+            display.SetVisibility2DFill(self._filled)
             self._remove(self._edges[0])
             self._edges = None
         elif shown and self._edges is None:
+            self._filled = display.GetVisibility2DFill()
+            display.SetVisibility2DFill(False)
             node = self._add_edges()
             self._edges = node, EdgeMap(slicer.util.arrayFromVolume(node))
             for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
@@ -153,7 +161,7 @@ class Overlays:
         display = node.GetDisplayNode()
         display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeCyan")
         display.SetAutoWindowLevel(False)
-        display.SetWindowLevelMinMax(-100, 200)  # weak edges are to be seen on black as well
+        display.SetWindowLevelMinMax(-255 * EDGE_FULL / 2, 255 * EDGE_FULL)  # weak ones are seen on black as well
         display.SetThreshold(EDGE_FROM * 255, 255)
         display.SetApplyThreshold(True)
         return node

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import tempfile
 from pathlib import Path
 
 import qt
@@ -12,22 +15,15 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from EdgeFlowLib import installation
+from EdgeFlowLib.bridge import shown_volume
 
 POLL_MS = 20
-# Actions and their keys, which the reader can change. An action is a method of the widget, the case or the desk; the
-# buttons name theirs in EdgeFlow.ui.
-SHORTCUTS = {
-    "undo": "Ctrl+Z",
-    "redo": "Ctrl+Y",
-    "delete_prompt": "Del",
-    "change_sign": "T",
-    "add_segment": "E",
-    "clear_segment": "R",
-    "toggle_visibility": "V",
-    "accept_slice": "Space",
-    "next_to_review": "Right",
-    "disarm": "Esc",
-}
+# Actions in the order of shortcutsTable, which holds their keys. An action is a method of the widget, the case or the
+# desk; the buttons name theirs in EdgeFlow.ui.
+SHORTCUTS = (
+    *("undo", "redo", "delete_prompt", "change_sign", "add_segment", "clear_segment", "toggle_visibility"),
+    *("accept_slice", "next_to_review", "disarm"),
+)
 FORMATS = (".dcm", ".dcm", ".nii.gz", ".seg.nrrd")  # in the order of exportFormatCombo; the first goes to the database
 NEED_CASE = (
     *("segmentsTable", "segmentGroup", "reviewGroup", "exportButton", "edgesCheck", "segmentEditor"),
@@ -52,7 +48,7 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = self.case = self.worker = self.editor = self._parameters = self._gui = None
-        self._keys = []
+        self._keys = {}
 
     def setup(self):
         """Build the panel, once."""
@@ -61,19 +57,21 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.layout.addWidget(root)
         self.ui = ui = slicer.util.childWidgetVariables(root)
         root.setMRMLScene(slicer.mrmlScene)
-        ui.segmentEditor.undoEnabled = False  # the session's undo knows more
         for button in vars(ui).values():
             action = button.property("action")
             if action:
                 button.connect("clicked(bool)", lambda _on, action=action: self.act(action))
-        ui.armButton.connect("toggled(bool)", lambda on: on and self.editor and self.editor.SetActiveEffectName(""))
+        ui.armButton.connect("toggled(bool)", lambda _on: self._end_effect())
         ui.signButton.connect("toggled(bool)", lambda minus: ui.signButton.setText(_("Remove") if minus else _("Add")))
         ui.reviewSlider.connect("valueChanged(int)", lambda index: self.act("show_slice", index))
         ui.overlapCombo.connect("activated(int)", lambda index: self.act("set_policy", index))
-        ui.segmentsTable.connect("selectionChanged(QItemSelection,QItemSelection)", lambda *_args: self._select())
+        table, editor = ui.segmentsTable, ui.segmentEditor
+        selected = "selectionChanged(QItemSelection,QItemSelection)"
+        table.connect(selected, lambda *_args: self._select(*table.selectedSegmentIDs()))
+        editor.connect("currentSegmentIDChanged(QString)", self._select)
         for combo in (ui.modelCombo, ui.deviceCombo, ui.windowCombo):
             combo.connect("activated(int)", lambda _index: self.act("set_model"))
-        self._list_shortcuts()
+        self._set_up_shortcuts()
         self.timer = qt.QTimer()
         self.timer.setInterval(POLL_MS)
         self.timer.connect("timeout()", self._poll)
@@ -82,7 +80,6 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, lambda *_args: self._attach(None))
         for event in (scene.EndCloseEvent, scene.EndImportEvent):
             self.addObserver(scene, event, lambda *_args: self.parent.isEntered and self.enter())
-        self.addObserver(scene, scene.StartSaveEvent, lambda *_args: self.case and self.case.store())
 
     def enter(self):
         """The module comes into view: the mouse is ours, the network warms up."""
@@ -94,12 +91,13 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def exit(self):
         """Another module comes into view: views and keys are free again, the case goes on where it was."""
         self._listen(False)
-        self.ui.armButton.checked = False
+        self.disarm()
 
     def cleanup(self):
         """The panel is destroyed."""
         self.timer.stop()
-        self._listen(False)
+        for keys in self._keys.values():
+            keys.setParent(None)
         self._attach(None)
         if self.worker:
             self.worker.stop()
@@ -128,14 +126,16 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameters = parameters
         if parameters:
             if not parameters.volume:
-                parameters.volume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+                parameters.volume = shown_volume()
             self._gui = parameters.connectGui(self.ui)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._open)
         self._open()
 
     def _open(self, *_args):
-        """Make the case fit the parameters."""
+        """Make the case fit the parameters; not while a scene is read, of which the half is not there yet."""
         p = self._parameters
+        if slicer.mrmlScene.IsImporting():
+            return
         if self.case and p and (p.volume, p.segmentation) == (self.case.volume_node, self.case.node):
             self.case.show_edges(p.edges)
             return
@@ -146,6 +146,8 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.segmentEditor.setSegmentationNode(None)
         if not p or not p.volume:
             self._report(_("Choose a volume."))
+        elif p.volume.GetImageData() is None:
+            self._report(_("This volume is empty; choose another."))
         elif installation.missing():
             self._report(_("Python packages are missing: see Advanced, Install packages."))
         else:
@@ -153,7 +155,6 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._refresh()
 
     def _open_case(self):
-        from edgeflow_med.gui.worker import Worker
         from edgeflow_med.weights import DEFAULT_MODEL, bundle_names
         from edgeflow_med.windows import CT_PRESETS
         from EdgeFlowLib.case import Case
@@ -161,8 +162,7 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         p, ui = self._parameters, self.ui
         name = f"{p.volume.GetName()} segmentation"
         node = p.segmentation or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
-        self.worker = self.worker or Worker()
-        self.case = Case(p.volume, node, _views(), self.worker, self._report, self._refresh)
+        self.case = Case(p.volume, node, _views(), self._need_worker(), self._report, self._refresh)
         p.segmentation = node
         for combo, names, chosen in (
             (ui.modelCombo, bundle_names(), p.model or DEFAULT_MODEL),
@@ -171,7 +171,7 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             combo.clear()
             combo.addItems(names)
             combo.setCurrentText(chosen)
-        self.set_model()
+        self.set_model(self.case.opened)
         ui.segmentsTable.setSegmentationNode(node)
         editor = slicer.vtkMRMLSegmentEditorNode()
         editor.SetSingletonTag("EdgeFlow")
@@ -181,14 +181,20 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.segmentEditor.setSourceVolumeNode(p.volume)
         self.case.show_edges(p.edges)
 
-    def set_model(self):
-        """Take over what is chosen in the advanced section."""
+    def set_model(self, told=""):
+        """Take over what is chosen in the advanced section; ``told`` stays in the status line."""
         p, ui, desk = self._parameters, self.ui, self.case.desk
         p.model, p.window = ui.modelCombo.currentText, ui.windowCombo.currentText
         if (p.model, p.device) != desk.model:
-            desk.set_model(p.model, p.device)
+            desk.set_model(p.model, p.device, told)
         if p.window not in ("", self.case.session.window.name):
             self.case.session.window = p.window
+
+    def _need_worker(self):
+        from edgeflow_med.gui.worker import Worker
+
+        self.worker = self.worker or Worker()
+        return self.worker
 
     # What the reader sees and does
 
@@ -207,13 +213,17 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _poll(self):
         """Every 20 ms: what the worker has done goes to the scene, what was done in the scene to the session."""
+        if self.worker:
+            self.worker.poll()
         if not self.case:
             return
-        case, desk, ui = self.case, self.case.desk, self.ui
+        case, desk, ui, effect = self.case, self.case.desk, self.ui, self.editor.GetActiveEffectName() or ""
         self._take_choices()
-        case.poll(self.editor.GetActiveEffectName() or "")
+        case.poll(effect)
+        self._keys["delete_prompt"].enabled = self._keys["undo"].enabled and not effect  # Draw has its own Del
         ui.stopButton.enabled = desk.walking
         ui.progressBar.visible = desk.walking or desk.asking
+        ui.sliceLabel.text = f"{desk.plane} {desk.here}"
         if not ui.reviewSlider.isSliderDown():
             ui.reviewSlider.blockSignals(True)
             ui.reviewSlider.value = desk.here
@@ -237,6 +247,8 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         identifier = case.bridge.identifier(desk.current) if desk.current else ""
         if identifier and list(ui.segmentsTable.selectedSegmentIDs()) != [identifier]:
             ui.segmentsTable.setSelectedSegmentIDs([identifier])
+        if identifier:
+            ui.segmentEditor.setCurrentSegmentID(identifier)
         self._show_bar(desk)
         desk.measure_current(ui.measureLabel.setText)
 
@@ -252,10 +264,9 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         told = _("{count} slices wait for review").format(count=desk.waiting_for_review)
         self.ui.reviewLabel.text = f"{legend}<br>{told}"
 
-    def _select(self):
-        """The reader chose a row of the segments table."""
-        chosen = list(self.ui.segmentsTable.selectedSegmentIDs())
-        state = self.case.bridge.state(chosen[0]) if self.case and chosen else None
+    def _select(self, identifier="", *_more):
+        """The reader chose a segment, in our table or in the Segment Editor's."""
+        state = self.case.bridge.state(identifier) if self.case and identifier else None
         if state is not None and state is not self.case.desk.current:
             self.case.desk.current = state
             self._refresh()
@@ -265,49 +276,70 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.signButton.toggle()
 
     def disarm(self):
-        """The left mouse button is Slicer's again."""
+        """The left mouse button is Slicer's again: neither prompts nor an effect of the Segment Editor take it."""
         self.ui.armButton.checked = False
+        self._end_effect()
 
-    def _list_shortcuts(self):
-        table, settings = self.ui.shortcutsTable, qt.QSettings()
-        table.setRowCount(len(SHORTCUTS))
-        for row, (action, default) in enumerate(SHORTCUTS.items()):
-            table.setItem(row, 0, qt.QTableWidgetItem(_(action.replace("_", " "))))
-            table.setItem(row, 1, qt.QTableWidgetItem(settings.value(f"EdgeFlow/Shortcuts/{action}", default)))
+    def _end_effect(self):
+        if self.editor:
+            self.editor.SetActiveEffectName("")
+
+    def _set_up_shortcuts(self):
+        table, settings, window = self.ui.shortcutsTable, qt.QSettings(), slicer.util.mainWindow()
+        for row, action in enumerate(SHORTCUTS):
+            item = table.item(row, 1)
+            item.setText(settings.value(f"EdgeFlow/Shortcuts/{action}", item.text()))
+            keys = self._keys[action] = qt.QShortcut(qt.QKeySequence(item.text()), window)
+            keys.enabled = False
+            keys.connect("activated()", lambda action=action: self.act(action))
         table.connect("cellChanged(int,int)", lambda row, _column: self._change_shortcut(row))
 
     def _change_shortcut(self, row):
-        qt.QSettings().setValue(
-            f"EdgeFlow/Shortcuts/{list(SHORTCUTS)[row]}", self.ui.shortcutsTable.item(row, 1).text()
-        )
-        self._listen(True)
+        """Take over what the reader typed into the table, nothing for no key; what cannot be is set back."""
+        item, keys = self.ui.shortcutsTable.item(row, 1), self._keys[SHORTCUTS[row]]
+        typed, wanted = item.text(), qt.QKeySequence(item.text()).toString()
+        taken = any(other is not keys and other.key.toString() == wanted for other in self._keys.values())
+        if typed and (taken or not wanted):
+            self._report(_("'{keys}' is taken or is not a key; give another, such as Ctrl+K.").format(keys=typed))
+            item.setText(keys.key.toString())
+        else:
+            keys.key = qt.QKeySequence(wanted)
+            qt.QSettings().setValue(f"EdgeFlow/Shortcuts/{SHORTCUTS[row]}", wanted)
 
     def _listen(self, on):
-        """Listen to the keys in the table, or to none."""
-        for keys in self._keys:
-            keys.setParent(None)
-        self._keys = []
-        for row, action in enumerate(SHORTCUTS if on else ()):
-            keys = qt.QKeySequence(self.ui.shortcutsTable.item(row, 1).text())
-            self._keys.append(qt.QShortcut(keys, slicer.util.mainWindow()))
-            self._keys[-1].connect("activated()", lambda action=action: self.act(action))
+        """Listen to all keys, or to none."""
+        for keys in self._keys.values():
+            keys.enabled = on
 
     # Files and installation
 
     def export(self):
         """Write the segments in the format that is chosen."""
         number, accepted_only = self.ui.exportFormatCombo.currentIndex, self.ui.acceptedOnlyCheck.checked
-        to_database = number == 0
-        folder = slicer.app.temporaryPath if to_database else qt.QFileDialog.getExistingDirectory()
+        if number:
+            folder, then = qt.QFileDialog.getExistingDirectory(), str
+        elif slicer.dicomDatabase.isOpen:
+            folder, then = tempfile.mkdtemp(dir=slicer.app.temporaryPath), self._take_into_database
+        else:
+            folder, then = "", str
+            self._report(_("There is no DICOM database; open the module DICOM, which makes one."))
         if folder:
-            path = Path(folder) / f"{self.case.node.GetName()}{FORMATS[number]}"
-            then = (lambda file: slicer.dicomDatabase.insert(str(file), True, False)) if to_database else str
-            self.case.export(path, then, accepted_only)
+            name = re.sub(r'[<>:"/\\|?*]', "_", self.case.node.GetName())
+            self.case.export(Path(folder) / f"{name}{FORMATS[number]}", then, accepted_only)
+
+    def _take_into_database(self, file):
+        slicer.dicomDatabase.insert(str(file), True, False)  # copies it
+        shutil.rmtree(file.parent)
+        self._report(f"{self.ui.statusLabel.text} {_('It is in the DICOM database.')}")
 
     def check(self):
-        """Say what is installed and whether it works."""
-        lines = installation.report()
-        self.ui.installationLabel.text = "\n".join(lines if installation.missing() else lines + installation.doctor())
+        """Say what is installed and, from the worker's thread, whether it works."""
+        lines, label = installation.report(), self.ui.installationLabel
+        label.text = "\n".join(lines)
+        if not installation.missing():
+            label.text += "\n" + _("Trying it out ...")
+            then = lambda told: label.setText("\n".join([*lines, *told]))  # noqa: E731
+            self._need_worker().submit("doctor", installation.doctor, then)
 
     def install_from_folder(self):
         """Install what is missing without a network, from a folder of wheels."""

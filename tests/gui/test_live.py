@@ -13,8 +13,10 @@ import pytest
 
 from edgeflow_med.gui.live import Live, journal_text, open_session
 from edgeflow_med.gui.worker import Worker
+from edgeflow_med.io import read_volume
 from edgeflow_med.predictors.base import Prediction, SliceRequest
 from edgeflow_med.prompts import Click
+from edgeflow_med.resources import resource
 from edgeflow_med.session import Session
 from edgeflow_med.volume import Volume
 from tests.region_growing import RegionGrower
@@ -194,7 +196,7 @@ def test_measuring(desk: Desk) -> None:
 
 
 def test_a_case_goes_on_from_its_folder_or_from_what_a_scene_carries(tmp_path: Path) -> None:
-    session, told = open_session(VOLUME, beside=tmp_path)
+    session, told, _ = open_session(VOLUME, beside=tmp_path)
     assert told == "A new case."
     session.paint((2, BALL), session.add_segment("Lesion"))
     folder, carried = session.case_dir, journal_text(session)
@@ -205,18 +207,33 @@ def test_a_case_goes_on_from_its_folder_or_from_what_a_scene_carries(tmp_path: P
     for gone in (False, True):
         if gone:
             shutil.rmtree(folder)
-        again, told = open_session(VOLUME, folder=folder, carried=carried, beside=tmp_path)
+        again, told, ahead = open_session(VOLUME, folder=folder, carried=carried, beside=tmp_path)
+        assert not ahead
         assert told == "Resumed; 2 steps can be undone."
         np.testing.assert_array_equal(again.segments[0].mask[2], BALL)
         assert (again.case_dir == folder) is not gone
         again.close()
 
 
+def test_a_case_that_went_on_after_the_scene_was_saved_is_ahead_of_it(tmp_path: Path) -> None:
+    session = open_session(VOLUME, beside=tmp_path).session
+    carried = journal_text(session)
+    session.add_segment("Lesion")
+    session.close()
+    for _ in range(2):  # that it was opened before changes nothing
+        again = open_session(VOLUME, folder=session.case_dir, carried=carried, beside=tmp_path)
+        again.session.close()
+        assert again.ahead
+        again = open_session(VOLUME, folder=session.case_dir, carried=journal_text(session), beside=tmp_path)
+        again.session.close()
+        assert not again.ahead
+
+
 def test_a_case_of_another_volume_is_left_alone(tmp_path: Path) -> None:
-    session, _ = open_session(VOLUME, beside=tmp_path)
+    session = open_session(VOLUME, beside=tmp_path).session
     session.close()
     other = Volume(np.ones(SHAPE), AFFINE)
-    fresh, told = open_session(other, folder=session.case_dir, beside=tmp_path)
+    fresh, told, _ = open_session(other, folder=session.case_dir, beside=tmp_path)
     assert told.startswith("This is not the volume of the case")
     assert fresh.segments == ()
     assert fresh.case_dir != session.case_dir
@@ -243,3 +260,21 @@ def test_an_export_of_a_case_lays_down_how_the_mask_came_to_be(tmp_path: Path) -
     worker.stop()
     assert saved == [tmp_path / "lesion.nii"]
     assert '"PromptCounts"' in (tmp_path / "lesion.nii.provenance.json").read_text("utf-8")
+
+
+def test_what_an_export_had_to_change_is_told(tmp_path: Path) -> None:
+    volume = read_volume(resource("sample_data") / "sts_003_ct" / "series")
+    for header in volume.headers:
+        del header.SliceThickness
+    mask = np.zeros(volume.shape, bool)
+    mask[20:22, 60:80, 60:80] = True
+    worker, told, saved = Worker(), list[str](), list[Path]()
+    with Session(volume, RegionGrower(), journal=False) as session:
+        session.add_segment("Lesion", mask)
+        Live(session, worker, told.append).export(tmp_path / "lesion.dcm", saved.append)
+        deadline = time.monotonic() + 60
+        while not saved and time.monotonic() < deadline:
+            worker.poll()
+            time.sleep(0.001)
+    worker.stop()
+    assert told[-1].startswith(f"Saved and read back: {tmp_path / 'lesion.dcm'}. The images have no SliceThickness;")

@@ -7,8 +7,10 @@ application that the module uses; everything behind them is Slicer's own code.
 from __future__ import annotations
 
 import os
+import sys
 import types
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,9 @@ def start(folder: Path) -> None:
     if hasattr(slicer, "mrmlScene"):
         return
     os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")  # needs no window system
+    if find_spec("slicer.i18n") is None:
+        sys.modules["slicer.i18n"] = types.ModuleType("slicer.i18n")
+        sys.modules["slicer.i18n"].tr = lambda text: text
     vtk.vtkObject.GlobalWarningDisplayOff()  # "no X server", "default color files will not be loaded"
     scene = slicer.mrmlScene = slicer.vtkMRMLScene()
     slicer.app = Application(folder)

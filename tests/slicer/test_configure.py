@@ -13,6 +13,8 @@ from pathlib import Path
 import cmake
 import pytest
 
+from edgeflow_med.weights import DEFAULT_MODEL
+
 ROOT = Path(__file__).resolve().parents[2]
 CMAKE = str(Path(cmake.CMAKE_BIN_DIR) / "cmake")
 MODULES = "lib/Slicer-5.12/qt-scripted-modules"
@@ -51,7 +53,8 @@ def test_installed_extension_is_complete(tmp_path: Path) -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     weights, sample = told.stdout.splitlines()
-    assert (Path(weights) / "edgeflow_w18/model.safetensors").is_file()
+    assert packed(Path(weights)) == packed(ROOT / "weights")
+    assert (Path(weights) / DEFAULT_MODEL / "model.safetensors").is_file()
     assert any(Path(sample).glob("sts_003_ct/series/*.dcm"))
     assert Path(weights).is_relative_to(modules)
 
@@ -62,7 +65,7 @@ def copy(source: Path) -> None:
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml"):
         shutil.copy(ROOT / file, source / file)
-    for folder in ("weights/edgeflow_w18", "sample_data"):
+    for folder in (f"weights/{DEFAULT_MODEL}", "sample_data"):
         (source / folder).mkdir(parents=True)
 
 

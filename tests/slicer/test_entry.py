@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -36,3 +37,39 @@ def test_entry_defines_the_classes_that_slicer_looks_up() -> None:
     tree = ast.parse((MODULE / "EdgeFlow.py").read_text("utf-8"))
     classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
     assert classes == {"EdgeFlow", "EdgeFlowWidget", "EdgeFlowLogic", "EdgeFlowTest"}
+
+
+def untranslated(source: str) -> list[str]:
+    """Sentences, and whatever is reported, that do not go through Slicer's ``tr``."""
+    tree = ast.parse(source)
+    inside, reported = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            inside.add(node.body[0].value)
+        if isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called in {"_", "translate", "error"}:  # the last is the log's
+                inside |= set(ast.walk(node))
+            if called == "_report":
+                reported |= set(ast.walk(node))
+    words = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    sentence = re.compile(r"[A-Z].* .*[.:?!]( \.\.\.)?$", re.DOTALL)
+    return [
+        n.value for n in words if n not in inside and (sentence.match(n.value) or (n in reported and n.value.strip()))
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", [MODULE / "EdgeFlow.py", *sorted(MODULE.glob("EdgeFlowLib/*.py"))], ids=lambda path: path.name
+)
+def test_what_the_reader_reads_can_be_translated(path: Path) -> None:
+    assert untranslated(path.read_text("utf-8")) == []
+
+
+def test_a_sentence_that_cannot_be_translated_is_found() -> None:
+    source = 'def f(self):\n    """Say it now."""\n    self._report("Ready")\n    label.text = "All of it is there."\n'
+    assert set(untranslated(source)) == {"Ready", "All of it is there."}
+    assert (
+        untranslated(source.replace('"Ready"', '_("Ready")').replace('"All of it is there."', "_('It is there.')"))
+        == []
+    )

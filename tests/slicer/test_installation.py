@@ -179,5 +179,5 @@ def test_too_old_a_slicer_is_told_not_mended(python: Python) -> None:
     told = python.install()
     assert not told["done"]
     assert told["asked"] == []
-    assert told["before"][2] == "This Slicer brings too old a numpy: please use Slicer 5.12 or newer."
+    assert told["before"][2] == "This Slicer brings too old a version of numpy: please use Slicer 5.12 or newer."
     assert told["found"]["numpy"] == "2.0"

@@ -36,7 +36,6 @@ def test_a_saved_bundle_brings_the_session_back(reader: Callable[..., Reader], t
     desk = reader()
     mask = work(desk)
     history = desk.case.session.history
-    desk.case.store()
     folder = desk.case.session.case_dir
     assert slicer.mrmlScene.WriteToMRB(str(tmp_path / "case.mrb"), None, None)
     desk.close()
@@ -49,7 +48,7 @@ def test_a_saved_bundle_brings_the_session_back(reader: Callable[..., Reader], t
     assert len(names) == 1  # what is drawn besides is not saved
     volume = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")[0]
     again = reader(volume, segmentation=slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[0])
-    assert again.told[0] == f"Resumed; {len(history)} steps can be undone."
+    assert again.case.opened == f"Resumed; {len(history)} steps can be undone."
     assert again.case.session.history[: len(history)] == history
     np.testing.assert_array_equal(again.mask(), mask)
     assert len(again.case.session.segments) == 1
@@ -74,7 +73,8 @@ def test_a_saved_scene_keeps_its_journal_beside_it(reader: Callable[..., Reader]
 def test_a_crash_loses_nothing(reader: Callable[..., Reader], tmp_path: Path) -> None:
     """The scene was saved once, early; what was done since is in the journal."""
     desk = reader()
-    desk.case.store()
+    desk.look_at(*MIDDLE)
+    desk.click(*MIDDLE)
     assert slicer.mrmlScene.WriteToMRB(str(tmp_path / "early.mrb"), None, None)
     mask = work(desk)
     desk.case.session.close()  # the process is gone
@@ -87,6 +87,25 @@ def test_a_crash_loses_nothing(reader: Callable[..., Reader], tmp_path: Path) ->
     volume = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")[0]
     again = reader(volume, segmentation=slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[0])
     np.testing.assert_array_equal(again.mask(), mask)
+
+
+def test_what_was_edited_without_the_module_becomes_a_step(reader: Callable[..., Reader], tmp_path: Path) -> None:
+    desk = reader()
+    desk.look_at(*MIDDLE)
+    desk.click(*MIDDLE)
+    assert slicer.mrmlScene.WriteToMRB(str(tmp_path / "case.mrb"), None, None)
+    desk.close()
+    slicer.mrmlScene.Clear(0)
+
+    assert slicer.mrmlScene.ReadFromMRB(str(tmp_path / "case.mrb"), True, None)
+    volume = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")[0]
+    node = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[0]
+    identifier = node.GetSegmentation().GetNthSegmentID(0)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(BALL.astype(np.uint8), node, identifier, volume)
+    again = reader(volume, segmentation=node)
+    again.settle()
+    assert again.case.session.history[-1] == "Edit"
+    np.testing.assert_array_equal(again.mask(), BALL)
 
 
 def test_slicers_own_segmentation_file(reader: Callable[..., Reader], tmp_path: Path) -> None:
@@ -115,7 +134,8 @@ def test_export(reader: Callable[..., Reader], tmp_path: Path, name: str) -> Non
     desk.case.export(tmp_path / name, written.append, accepted_only=False)
     desk.settle()
     assert written == [tmp_path / name]
-    assert desk.told[-1] == f"Saved and read back: {tmp_path / name}."
+    waiting = len(desk.case.desk.current.proposed)
+    assert desk.told[-1] == f"Saved and read back: {tmp_path / name}; nobody has accepted {waiting} of its slices."
     np.testing.assert_array_equal(read_segmentation(tmp_path / name, desk.case.session.volume).masks[0], mask)
     desk.case.export(tmp_path / f"accepted-{name}", written.append, accepted_only=True)
     desk.settle()

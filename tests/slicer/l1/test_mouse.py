@@ -141,6 +141,37 @@ def test_window_level_drag_still_works_in_its_mode(reader: Callable[..., Reader]
     assert desk.case.session.segments == ()
 
 
+def test_placing_keeps_its_clicks(reader: Callable[..., Reader]) -> None:
+    desk = reader()
+    desk.look_at(*MIDDLE)
+    points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+    points.CreateDefaultDisplayNodes()
+    selection = slicer.app.applicationLogic().GetSelectionNode()
+    selection.SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsFiducialNode")
+    selection.SetActivePlaceNodeID(points.GetID())
+    mode = slicer.app.applicationLogic().GetInteractionNode()
+    mode.SetCurrentInteractionMode(mode.Place)
+    desk.click(12, 40, 50)
+    mode.SetCurrentInteractionMode(mode.ViewTransform)
+    assert points.GetNumberOfDefinedControlPoints() == 1
+    np.testing.assert_allclose(points.GetNthControlPointPosition(0), desk.world(12, 40, 50), atol=0.5)
+    assert desk.case.session.segments == ()
+
+
+@pytest.mark.parametrize(("button", "shift"), [("Middle", False), ("Left", True)])
+def test_panning_still_moves_the_view(reader: Callable[..., Reader], button: str, shift: bool) -> None:
+    desk = reader()
+    desk.look_at(*MIDDLE)
+    before = np.array(desk.red.node.GetXYZOrigin())
+    centre = slicer.util.arrayFromVTKMatrix(desk.red.node.GetSliceToRAS())[:2, 3].copy()
+    for event, at in ((f"{button}ButtonPressEvent", (200, 200)), ("MouseMoveEvent", (230, 200))):
+        desk.red.event(event, at, shift=shift)
+    desk.red.event(f"{button}ButtonReleaseEvent", (230, 200), shift=shift)
+    after = slicer.util.arrayFromVTKMatrix(desk.red.node.GetSliceToRAS())[:2, 3]
+    assert np.abs(after - centre).max() + np.abs(np.array(desk.red.node.GetXYZOrigin()) - before).max() > 1
+    assert desk.case.session.segments == ()
+
+
 def test_wheel_and_right_button_still_move_the_view(reader: Callable[..., Reader]) -> None:
     desk = reader()
     desk.look_at(*MIDDLE)

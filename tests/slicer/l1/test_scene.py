@@ -131,7 +131,12 @@ def test_the_edge_map_is_an_overlay_and_gives_the_foreground_back(reader: Callab
     desk.case.show_edges(True)
     assert desk.painted(12, j, i)
     assert not desk.painted(12, 30, 43)
+    desk.case.node.SetDisplayVisibility(True)
+    assert not desk.painted(12, 30, 43), "what fills the segment lies over the edges"
+    assert desk.painted(12, 30, 31), "its outline"
     desk.case.show_edges(False)
+    assert desk.painted(12, 30, 43)
+    desk.case.node.SetDisplayVisibility(False)
     assert not desk.painted(12, j, i)
     assert (composite.GetForegroundVolumeID(), composite.GetForegroundOpacity()) == (other.GetID(), 0.25)
 

@@ -18,8 +18,11 @@ pythonqt.install()  # before anything says `import qt`
 
 import slicer  # noqa: E402
 
+from tests.slicer import headless  # noqa: E402
+from tests.slicer.l1.bench import ball  # noqa: E402
 from tests.slicer.l2 import desktop  # noqa: E402
-from tests.slicer.l2.hand import Hand  # noqa: E402
+from tests.slicer.l2.hand import Hand, show, until  # noqa: E402
+from tests.slicer.l2.reader import CENTRE, GRID, Reader, Slow, world  # noqa: E402
 
 MODULE = Path(__file__).resolve().parents[3] / "slicer_module"
 sys.path.insert(0, str(MODULE))
@@ -65,3 +68,32 @@ def panel(hand: Hand) -> Iterator[Any]:
     widget.cleanup()
     hand.window.show_panel(None)
     parent.deleteLater()
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Slow:
+    """Answers without a network; journals go to a folder of the test."""
+    grower = Slow()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("edgeflow_med.predictors.lazy.load_predictor", lambda *_choice: grower)
+    return grower
+
+
+@pytest.fixture
+def ct(hand: Hand, network: Slow) -> Any:  # noqa: ARG001 - a case opens when the panel sees it
+    """A bright ball, shown in all views at its centre."""
+    assert hand.window.visible
+    node = headless.volume_node(ball(), GRID)
+    node.CreateDefaultDisplayNodes()
+    show(node)
+    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *world(*CENTRE))
+    return node
+
+
+@pytest.fixture
+def reader(hand: Hand, ct: Any, panel: Any, network: Slow) -> Reader:
+    """Somebody whose model is loaded."""
+    made = Reader(hand, panel, ct)
+    until(lambda: panel.case is not None and not panel.worker.unfinished)
+    network.thread = None  # it has been warmed up
+    return made

@@ -326,6 +326,7 @@ MODULES = {
 def install(originals: Path | None = None) -> None:
     """Make ``from slicer.X import Y`` work, from Slicer's own files where there are any."""
     if originals is not None:
+        sys.modules.pop("slicer.i18n", None)
         slicer.__path__.append(str(originals))
         return
     for name, members in MODULES.items():

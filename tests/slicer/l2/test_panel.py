@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+import types
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,96 +12,10 @@ import slicer
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
 
-from tests.region_growing import RegionGrower
 from tests.slicer import headless
 from tests.slicer.l1.bench import ball
-from tests.slicer.l2.hand import Hand, rest, show, until
-
-GRID = np.array([[-1.0, 0, 0, 30], [0, -1.0, 0, 40], [0, 0, 2.0, -20], [0, 0, 0, 1]])  # IJK to RAS: 1 x 1 x 2 mm, axial
-CENTRE = (12, 30, 40)  # of the ball, as an index (k, j, i)
-BALL = ball() > 0
-
-
-def world(k: float, j: float, i: float) -> np.ndarray:
-    """World position of an index."""
-    return (GRID @ [i, j, k, 1])[:3]
-
-
-class Slow(RegionGrower):
-    """Answers when its gate is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = threading.Event()
-        self.gate.set()
-        self.thread: threading.Thread | None = None
-
-    def predict(self, request: Any) -> Any:
-        self.thread = threading.current_thread()
-        assert self.gate.wait(60)
-        return super().predict(request)
-
-
-@pytest.fixture(autouse=True)
-def network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Slow:
-    """Answers without a network; journals go to a folder of the test."""
-    grower = Slow()
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("edgeflow_med.predictors.lazy.load_predictor", lambda *_choice: grower)
-    return grower
-
-
-@pytest.fixture
-def ct(hand: Hand) -> Any:
-    """A bright ball, shown in all views at its centre."""
-    assert hand.window.visible
-    node = headless.volume_node(ball(), GRID)
-    node.CreateDefaultDisplayNodes()
-    show(node)
-    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *world(*CENTRE))
-    return node
-
-
-class Reader(Hand):
-    """Somebody with the panel, the ball, and the mouse."""
-
-    def __init__(self, hand: Hand, panel: Any, volume: Any) -> None:
-        super().__init__(hand.window)
-        self.panel, self.ui, self.volume = panel, panel.ui, volume
-
-    def node(self) -> Any:
-        """The segmentation."""
-        return self.ui.segmentationSelector.currentNode()
-
-    def count(self) -> int:
-        """How many segments there are."""
-        return int(self.node().GetSegmentation().GetNumberOfSegments())
-
-    def mask(self, number: int = 0) -> np.ndarray:
-        """What the scene holds of a segment."""
-        identifiers = self.node().GetSegmentation().GetSegmentIDs() if self.node() else ()
-        if len(identifiers) <= number:
-            return np.zeros(BALL.shape, bool)
-        return slicer.util.arrayFromSegmentBinaryLabelmap(self.node(), identifiers[number], self.volume) > 0
-
-    def clicked(self, *index: float, **how: Any) -> np.ndarray:
-        """Click on a voxel, wait until the mask is another, and return it."""
-        before = self.mask()
-        self.click(world(*index), **how)
-        until(lambda: (self.mask() != before).any())
-        return self.mask()
-
-    def painted(self, *index: float, name: str = "Red") -> bool:
-        """Whether a voxel is coloured in a view, as segments are and the scan is not."""
-        return bool(np.ptp(self.colour(world(*index), name)) > 30)
-
-
-@pytest.fixture
-def reader(hand: Hand, ct: Any, panel: Any, network: Slow) -> Reader:
-    made = Reader(hand, panel, ct)
-    until(lambda: panel.case is not None and not panel.worker.unfinished)
-    network.thread = None  # it has been warmed up
-    return made
+from tests.slicer.l2.hand import rest, show, until
+from tests.slicer.l2.reader import BALL, CENTRE, GRID, Reader, Slow, world
 
 
 def test_a_click_outlines_the_lesion_in_all_views(reader: Reader) -> None:
@@ -272,54 +186,107 @@ def test_closing_the_scene_closes_the_case_and_a_new_volume_opens_one(reader: Re
     assert reader.clicked(*CENTRE).any()
 
 
-def test_export_writes_what_is_shown(reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import qt
-    import SimpleITK
-
-    mask = reader.clicked(*CENTRE)
-    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_words: str(tmp_path))
-    formats = [reader.ui.exportFormatCombo.itemText(row) for row in range(reader.ui.exportFormatCombo.count)]
-    reader.ui.exportFormatCombo.currentIndex = next(row for row, text in enumerate(formats) if "NIfTI" in text)
-    reader.press(reader.ui.exportButton)
-    until(lambda: "Saved" in reader.ui.statusLabel.text)
-    written = next(iter(tmp_path.glob("*.nii.gz")))
-    assert reader.ui.statusLabel.text == f"Saved and read back: {written}."
-    assert (SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(written)).astype(bool) == mask).all()
-
-
-def test_the_installation_is_checked_on_request(reader: Reader) -> None:
-    reader.press(reader.ui.checkButton)
-    until(lambda: "The main job" in reader.ui.installationLabel.text)
-    assert reader.ui.installationLabel.text.startswith("edgeflow_med ")
-    assert "All packages that it needs are there." in reader.ui.installationLabel.text
-
-
-@pytest.mark.usefixtures("ct")
-def test_missing_packages_are_told_not_asked_for(hand: Hand, monkeypatch: pytest.MonkeyPatch, request: Any) -> None:
-    monkeypatch.setattr("EdgeFlowLib.installation.missing", lambda: ["torch>=2.8"])
-    panel = request.getfixturevalue("panel")
-    assert panel.case is None
-    assert "missing" in panel.ui.statusLabel.text
-    hand.click(world(*CENTRE))
-
-
-@pytest.mark.usefixtures("ct")
-def test_packages_come_from_a_folder_of_wheels(
-    hand: Hand, monkeypatch: pytest.MonkeyPatch, request: Any, tmp_path: Path
-) -> None:
-    import qt
-
-    lacking, told = ["torch>=2.8"], []
-    monkeypatch.setattr("EdgeFlowLib.installation.missing", lambda: list(lacking))
-    monkeypatch.setattr("EdgeFlowLib.installation.install", lambda wheels: told.append(wheels) or lacking.clear())
-    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_words: str(tmp_path))
-    panel = request.getfixturevalue("panel")
-    panel.ui.advancedSection.collapsed = False
-    hand.press(panel.ui.wheelsButton)
-    assert told == [tmp_path]
-    until(lambda: panel.case is not None)
-
-
 def test_not_for_clinical_use_is_seen(reader: Reader) -> None:
     assert "not for clinical use" in reader.ui.notClinicalLabel.text
     assert reader.ui.notClinicalLabel.visible
+
+
+def test_propagation_is_stopped(reader: Reader, network: Slow) -> None:
+    reader.clicked(*CENTRE)
+    network.gate.clear()
+    reader.press(reader.ui.propagateBothButton)
+    until(lambda: reader.ui.stopButton.enabled)
+    assert reader.ui.progressBar.visible
+    reader.press(reader.ui.stopButton)
+    until(lambda: not reader.ui.stopButton.enabled)
+    assert reader.ui.statusLabel.text.startswith("Propagation stopped")
+    network.gate.set()
+    rest()
+    assert reader.mask().any((1, 2)).sum() == 1
+
+
+def test_surfaces_come_on_request_and_go_with_the_next_change(reader: Reader) -> None:
+    reader.clicked(*CENTRE)
+    reader.press(reader.ui.show3DButton)
+    assert reader.panel.case.in_3d
+    reader.clicked(12, 24, 40, ctrl=True)
+    until(lambda: not reader.ui.show3DButton.checked)
+    assert not reader.panel.case.in_3d
+
+
+def test_the_slice_in_view_is_told(reader: Reader) -> None:
+    until(lambda: reader.ui.sliceLabel.text == "axial 12")
+    reader.clicked(*CENTRE, name="Yellow")
+    until(lambda: reader.ui.sliceLabel.text == "sagittal 40")
+
+
+def test_both_tables_of_segments_select_the_same_one(reader: Reader) -> None:
+    """What is painted goes to the segment that is clicked for."""
+    reader.clicked(*CENTRE)
+    reader.key(Qt.Key.Key_E)
+    until(lambda: reader.count() == 2)
+    first, second = reader.node().GetSegmentation().GetSegmentIDs()
+    until(lambda: reader.ui.segmentEditor.currentSegmentID() == second)
+    reader.ui.segmentEditor.setCurrentSegmentID(first)
+    assert reader.ui.segmentsTable.selectedSegmentIDs() == (first,)
+    assert reader.panel.case.desk.current.label == "Lesion"
+
+
+def test_what_is_painted_is_a_step_and_stays(reader: Reader) -> None:
+    """The stand-in for the editor has Slicer's node and no brush: the voxels are set as a brush sets them."""
+    reader.clicked(*CENTRE)
+    reader.ui.segmentEditor.setActiveEffectByName("Paint")
+    mask = reader.mask()
+    mask[12, 50:54, 60:64] = True
+    identifier = reader.node().GetSegmentation().GetNthSegmentID(0)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask.astype(np.uint8), reader.node(), identifier, reader.volume)
+    until(lambda: reader.ui.undoButton.toolTip == "Paint")
+    reader.press(reader.ui.armButton)  # up
+    reader.press(reader.ui.armButton)  # and down: the mouse is ours again, and the brush is put away
+    until(lambda: reader.ui.segmentEditor.activeEffect() is None and reader.panel.case.interaction.armed)
+    assert reader.clicked(12, 24, 40, ctrl=True)[12, 50:54, 60:64].all()
+
+
+@pytest.mark.usefixtures("hand", "network")
+def test_the_volume_in_view_is_taken_and_no_label_map(request: pytest.FixtureRequest) -> None:
+    labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "A label map")
+    assert labels.IsA("vtkMRMLScalarVolumeNode")
+    headless.volume_node(ball(), GRID, "Another CT")
+    shown = headless.volume_node(ball(), GRID)
+    show(shown)
+    panel = request.getfixturevalue("panel")
+    assert panel.ui.volumeSelector.currentNode() is shown
+    until(lambda: panel.case is not None)
+
+
+def test_a_volume_without_voxels_is_told(reader: Reader) -> None:
+    empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Empty")
+    reader.ui.segmentationSelector.setCurrentNode(None)
+    reader.ui.volumeSelector.setCurrentNode(empty)
+    assert reader.panel.case is None
+    assert reader.ui.statusLabel.text == "This volume is empty; choose another."
+
+
+def test_removing_the_volume_closes_its_case(reader: Reader) -> None:
+    reader.clicked(*CENTRE)
+    slicer.mrmlScene.RemoveNode(reader.volume)
+    until(lambda: reader.panel.case is None)
+    assert not reader.ui.undoButton.enabled
+    rest()
+
+
+@pytest.mark.usefixtures("window")
+@pytest.mark.parametrize(("background", "icon"), [("#f0f0f0", None), ("#323232", "EdgeFlow-dark.svg")])
+def test_the_icon_suits_the_theme(monkeypatch: pytest.MonkeyPatch, background: str, icon: str | None) -> None:
+    import EdgeFlow
+    import qt
+
+    before, palette = slicer.app.palette(), qt.QPalette()
+    palette.setColor(qt.QPalette.Window, qt.QColor(background))
+    monkeypatch.setattr(qt, "QIcon", lambda path: path)  # which cannot be asked for its file
+    path = Path(EdgeFlow.__file__)
+    info = types.SimpleNamespace(path=str(path), icon=None)
+    slicer.app.setPalette(palette)
+    EdgeFlow.EdgeFlow(info)
+    slicer.app.setPalette(before)
+    assert info.icon == (icon and str(path.parent / "Resources" / "Icons" / icon))
