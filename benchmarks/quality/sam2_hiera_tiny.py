@@ -49,10 +49,11 @@ class Sam2HieraTiny:
 
     def __init__(self, threads: int | None = None) -> None:
         self._encoder = OnnxModel(PEER.file("encoder.ort"), threads)
-        self._decoder = OnnxModel(PEER.file("decoder.onnx"), threads)
-        self._encoding = LastEncoding(self._encode)
+        self.decode = OnnxModel(PEER.file("decoder.onnx"), threads)
+        self._encoding = LastEncoding(self.encode)
 
-    def _encode(self, image: Array) -> dict[str, Array]:
+    def encode(self, image: Array) -> dict[str, Array]:
+        """What the decoder needs of a slice ``(H, W)`` in [0, 1]."""
         frame = Frame((image.shape[0], image.shape[1]), SIDE, stretch=True)
         return self._encoder(image=frame.pad(normalised(frame.image(image), MEAN, DEVIATION)))
 
@@ -62,7 +63,7 @@ class Sam2HieraTiny:
         frame = Frame((height, width), SIDE, stretch=True)
         coordinates, labels = read_prompts(request.strokes, frame).with_corners()
         previous = frame.previous_logits(request.previous)
-        found = self._decoder(
+        found = self.decode(
             **self._encoding.of(request),
             point_coords=coordinates[None],
             point_labels=labels[None],

@@ -42,9 +42,14 @@ RESULTS = Path("benchmarks/results")
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 REQUIRED = ("jsonschema", "nibabel", "pydicom", "safetensors", "scipy", "SimpleITK")
 DESCRIPTION = (
-    "EdgeFlow on HRNet-W18 with OCR: mask and edge from an image, clicks or scribbles, and the previous mask and edge, "
+    "EdgeFlow on {trunk}: mask and edge from an image, clicks or scribbles, and the previous mask and edge, "
     "which may be those of the neighbouring slice."
 )
+TRUNKS = {
+    "w18": "HRNet-W18 with OCR-{ocr}",
+    "lite": "HRNet-W18 with half of its blocks and half of its modules, OCR-{ocr} and slimmer fusion, edge branch and "
+    "FineNet",
+}
 EDGEFLOW = (
     "Hao et al., EdgeFlow: Achieving Practical Interactive Segmentation with Edge-Guided Flow, ICCV workshops 2021, "
     "arXiv 2109.09406"
@@ -122,7 +127,7 @@ def bundle_metadata(name: str, config: Mapping[str, Any], policy: ZoomPolicy, sh
         },
         "name": name,
         "task": "Interactive segmentation of structures in CT and MR, slice by slice",
-        "description": DESCRIPTION,
+        "description": DESCRIPTION.format(trunk=trunk_text(network)),
         "authors": "EdgeFlow-Med contributors",
         "copyright": "Copyright 2026 EdgeFlow-Med contributors, Apache-2.0",
         "data_type": "dicom, nibabel",
@@ -142,6 +147,11 @@ def bundle_metadata(name: str, config: Mapping[str, Any], policy: ZoomPolicy, sh
         },
         "edgeflow": {"config": network.to_dict(), "policy": asdict(policy), "sha256": sha256},
     }
+
+
+def trunk_text(config: EdgeFlowConfig) -> str:
+    """What the network is built on, in words."""
+    return TRUNKS[config.size].format(ocr=config.ocr_channels)
 
 
 def _tensor(
@@ -167,7 +177,7 @@ def network_facts(bundle: Bundle) -> dict[str, object]:
         "name": bundle.name,
         "version": bundle.version,
         "sha256": bundle.sha256,
-        "ocr_channels": network.config.ocr_channels,
+        "trunk": trunk_text(network.config),
         "parameters": f"{sum(p.numel() for p in network.parameters()):,}",
         "prompt_channels": ", ".join(prompts.values()),
         "size": bundle.policy["size"],
@@ -252,9 +262,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("checkpoint", type=Path, help="checkpoint.pt of a training run")
     parser.add_argument("folder", type=Path, help="the bundle to write, e.g. weights/edgeflow_w18")
     parser.add_argument("--size", type=int, default=ZoomPolicy.size, help="side of the network's input")
+    parser.add_argument("--mirror", action="store_true", help="let the model answer twice, once mirrored")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of evaluation reports")
     given = parser.parse_args(arguments)
-    bundle = export(given.checkpoint, given.folder, ZoomPolicy(size=given.size), given.results)
+    bundle = export(given.checkpoint, given.folder, ZoomPolicy(size=given.size, mirror=given.mirror), given.results)
     print(f"{given.folder}: {bundle.name} {bundle.version}")
 
 
