@@ -80,6 +80,13 @@ bench-propagation: venv ## propagation against contour interpolation and copying
 	$(RUN) -m pip install --quiet -c constraints.txt -e ".[benchmarks]"
 	$(RUN) -m benchmarks.propagation
 
+.PHONY: field-report
+field-report: venv test-deps ## every method side by side, with pictures; FIELD=--quick goes through it once; goes on where it was
+	$(RUN) -m pip install --quiet -c $(VENV)/edgeflow-med.constraints.txt -e ".[benchmarks]"
+	-$(RUN) scripts/slicer_environment.py
+	-$(RUN) -m benchmarks.quality.install all
+	$(RUN) -m benchmarks.field $(FIELD)
+
 check: venv ## style, types and import contracts alone
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check

@@ -14,6 +14,7 @@ from edgeflow_med.evaluation import Report, markdown
 from edgeflow_med.evaluation.report import rounded
 from edgeflow_med.evaluation.summary import Figures
 from edgeflow_med.io.atomic import write_verified
+from edgeflow_med.weights import find_bundle
 
 OVERVIEW: tuple[tuple[str, str, int], ...] = (
     ("NoC@80", "noc80", 1),
@@ -47,7 +48,7 @@ class Entry:
 
 def page(entries: Sequence[Entry]) -> str:
     """The whole page as Markdown: what was compared, short tables for each robot, then every figure."""
-    parts = ["# Side by side", _remarks(entries), _methods(entries)]
+    parts = ["# Side by side", _remarks(entries), methods_table(entries)]
     for robot in dict.fromkeys(robot for entry in entries for robot in entry.report.settings.robots):
         figures = {entry.title: entry.report.slice_figures(robot) for entry in entries}
         kept = {title: found for title, found in figures.items() if found}
@@ -67,11 +68,17 @@ def write(entries: Sequence[Entry], path: Path) -> None:
     """
     document = {entry.title: {"peer": _record(entry.peer), "report": entry.report.document()} for entry in entries}
     text = json.dumps(rounded(document), allow_nan=False, indent=1) + "\n"
-    _write_text(text, path)
-    _write_text(page(entries), path.with_suffix(".md"))
+    write_text(text, path)
+    write_text(page(entries), path.with_suffix(".md"))
 
 
-def _write_text(text: str, path: Path) -> None:
+def write_text(text: str, path: Path) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises:
+        WriteError: It could not be written.
+    """
+
     def put(temporary: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
@@ -109,7 +116,8 @@ def _remarks(entries: Sequence[Entry]) -> str:
     )
 
 
-def _methods(entries: Sequence[Entry]) -> str:
+def methods_table(entries: Sequence[Entry]) -> str:
+    """What is known of the methods, as a table."""
     rows = [
         [
             "method",
@@ -126,21 +134,23 @@ def _methods(entries: Sequence[Entry]) -> str:
     for entry in entries:
         peer = entry.peer
         if peer is None:
+            weights = find_bundle(entry.title).model_file.stat().st_size / 1e6
             seen = entry.report.predictor.get("seen", "")
-            rows.append([entry.title, "", "", "Apache-2.0", "Apache-2.0", "clicks, scribbles", seen, ""])
+            size = [f"{weights / 2:.1f} M", f"{weights:.1f} MB"]  # float16
+            rows.append([entry.title, *size, "Apache-2.0", "Apache-2.0", "clicks, scribbles, box, lasso", seen, ""])
             continue
         parameters = f"{peer.parameters:g} M" if peer.parameters else "–"
-        size = f"{peer.megabytes:g} MB" if peer.megabytes else "–"
+        size = [parameters, f"{peer.megabytes:g} MB" if peer.megabytes else "–"]
         licences = [peer.code_licence, peer.weights_licence or "–"]
-        rows.append([entry.title, parameters, size, *licences, ", ".join(peer.prompts), peer.seen, peer.adapts])
-    return _lines(rows)
+        rows.append([entry.title, *size, *licences, ", ".join(peer.prompts), peer.seen, peer.adapts])
+    return lines(rows)
 
 
 def _overview(figures: Mapping[str, Mapping[str, Figures]]) -> str:
     rows = [["method", *(title for title, _, _ in OVERVIEW)], ["---", *["--:"] * len(OVERVIEW)]]
     for title, found in figures.items():
         rows.append([title, *(_cell(found["mean"], name, digits) for _, name, digits in OVERVIEW)])
-    return _lines(rows)
+    return lines(rows)
 
 
 def _by_set(figures: Mapping[str, Mapping[str, Figures]], name: str, digits: int) -> str:
@@ -148,12 +158,13 @@ def _by_set(figures: Mapping[str, Mapping[str, Figures]], name: str, digits: int
     rows = [["method", *sets, "mean"], ["---", *["--:"] * (len(sets) + 1)]]
     for title, found in figures.items():
         rows.append([title, *(_cell(found.get(key, {}), name, digits) for key in (*sets, "mean"))])
-    return _lines(rows)
+    return lines(rows)
 
 
 def _cell(figures: Figures, name: str, digits: int) -> str:
     return f"{figures[name]:.{digits}f}" if name in figures else "–"
 
 
-def _lines(rows: Sequence[Sequence[str]]) -> str:
+def lines(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
     return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows)

@@ -166,18 +166,23 @@ def read_report(path: Path | str) -> Report:
             raise ReadError(
                 f"Report {path} has schema {document['schema']}, this program reads {SCHEMA}; evaluate again."
             )
-        return Report(
-            document["predictor"],
-            settings_from(document["settings"]),
-            document["environment"],
-            [SetInfo(**info) for info in document["sets"]],
-            [slice_record_from(record) for record in document["slices"]],
-            [VolumeRecord(**record) for record in document["volumes"]],
-        )
+        return report_from(document)
     except (ValueError, KeyError, TypeError) as error:
         raise ReadError(f"{path} is not an evaluation report ({error}); give a JSON file of this command.") from None
     except OSError as error:
         raise ReadError(f"Cannot read report {path}: {error.strerror or error}; give a JSON file.") from None
+
+
+def report_from(document: Mapping[str, Any]) -> Report:
+    """A report from its JSON form."""
+    return Report(
+        document["predictor"],
+        settings_from(document["settings"]),
+        document["environment"],
+        [SetInfo(**info) for info in document["sets"]],
+        [slice_record_from(record) for record in document["slices"]],
+        [VolumeRecord(**record) for record in document["volumes"]],
+    )
 
 
 def settings_from(content: Mapping[str, Any]) -> Settings:
