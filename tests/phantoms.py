@@ -22,6 +22,8 @@ CT_IMAGE = UID("1.2.840.10008.5.1.4.1.1.2")
 ENHANCED_CT_IMAGE = UID("1.2.840.10008.5.1.4.1.1.2.1")
 ENHANCED_MR_IMAGE = UID("1.2.840.10008.5.1.4.1.1.4.1")
 Edit = Callable[[Dataset, int], None]
+# Series that a test writes beside each other come from one visit, unless it says otherwise.
+STUDY, FRAME_OF_REFERENCE = generate_uid(), generate_uid()
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,12 @@ def is_true(volume: Volume, tolerance: float = 0.51) -> bool:
 
 def instances(phantom: Phantom, edit: Edit | None = None) -> list[Dataset]:
     """A CT series as datasets, one for each slice; ``edit(dataset, k)`` may change each before it is returned."""
-    series, study, frame_of_reference = generate_uid(), generate_uid(), generate_uid()
+    series = generate_uid()
     datasets = []
     for k, pixels in enumerate(phantom.array):
         dataset = _instance(pixels)
-        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, series
-        dataset.FrameOfReferenceUID = frame_of_reference
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = STUDY, series
+        dataset.FrameOfReferenceUID = FRAME_OF_REFERENCE
         dataset.InstanceNumber = k + 1
         dataset.ImagePositionPatient = [round(v, 6) for v in (phantom.affine @ [k, 0, 0, 1])[:3].tolist()]
         dataset.ImageOrientationPatient = [*phantom.row, *phantom.column]

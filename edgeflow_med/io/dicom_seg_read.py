@@ -50,15 +50,23 @@ def read_dicom_seg(path: Path, volume: Volume) -> Segmentation:
     described = [item for item in dataset.SegmentSequence if int(item.SegmentNumber) > 0]
     masks = {int(item.SegmentNumber): np.zeros(volume.shape, np.bool_) for item in described}
     count = int(dataset.get("NumberOfFrames") or 1)
-    for number, pixels in enumerate(decode(dataset, range(count), path)):
-        header = spread(dataset, number)
+    if len(dataset.get("PerFrameFunctionalGroupsSequence") or ()) != count:
+        raise ReadError(f"{path.name} claims {count} frames but describes another number of them; it is broken.")
+    seen: set[tuple[int, str]] = set()
+    for index, pixels in enumerate(decode(dataset, range(count), path)):
+        header = spread(dataset, index)
+        number = 0 if kind == "LABELMAP" else int(header.ReferencedSegmentNumber)
+        place = number, str(header.get("ImagePositionPatient"))
+        if place in seen:
+            raise ReadError(f"{path.name}: frame {index + 1} lies where another of its segment lies; it is ambiguous.")
+        seen.add(place)
         values = pixels[pixels > 0]
         where = _voxels(path, header, pixels, volume)
         if kind == "LABELMAP":
             for value in np.unique(values).tolist():
                 _mask(masks, value, path)[tuple(where[values == value].T)] = True
         else:
-            _mask(masks, int(header.ReferencedSegmentNumber), path)[tuple(where.T)] = True
+            _mask(masks, number, path)[tuple(where.T)] = True
     segments = tuple(described_segment(item, number) for number, item in enumerate(described, 1))
     return Segmentation(volume, segments, tuple(masks.values()))
 
@@ -108,15 +116,15 @@ def described_segment(item: Dataset, number: int) -> Segment:
     return Segment(
         number=number,
         label=str(item.get("SegmentLabel") or f"Segment {number}"),
-        category=_code(item, "SegmentedPropertyCategoryCodeSequence", MORPHOLOGICALLY_ABNORMAL),
-        type=_code(item, "SegmentedPropertyTypeCodeSequence", LESION),
+        category=code_in(item, "SegmentedPropertyCategoryCodeSequence", MORPHOLOGICALLY_ABNORMAL),
+        type=code_in(item, "SegmentedPropertyTypeCodeSequence", LESION),
         algorithm_type=_algorithm_type(item),
         algorithm_name=str(algorithm.get("AlgorithmName") or item.get("SegmentAlgorithmName") or ""),
         algorithm_version=str(algorithm.get("AlgorithmVersion") or ""),
         tracking_uid=str(item.get("TrackingUID") or ""),
         colour=_colour(item, number),
         tracking_id=str(item.get("TrackingID") or ""),
-        region=_code(item, "AnatomicRegionSequence", None),
+        region=code_in(item, "AnatomicRegionSequence", None),
     )
 
 
@@ -127,10 +135,11 @@ def _algorithm_type(item: Dataset) -> AlgorithmType:
 
 
 @overload
-def _code(item: Dataset, keyword: str, default: Code) -> Code: ...
+def code_in(item: Dataset, keyword: str, default: Code) -> Code: ...
 @overload
-def _code(item: Dataset, keyword: str, default: None) -> Code | None: ...
-def _code(item: Dataset, keyword: str, default: Code | None) -> Code | None:
+def code_in(item: Dataset, keyword: str, default: None) -> Code | None: ...
+def code_in(item: Dataset, keyword: str, default: Code | None) -> Code | None:
+    """The first code of a code sequence, or a default."""
     if not item.get(keyword):
         return default
     code = item.get(keyword)[0]

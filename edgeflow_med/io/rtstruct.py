@@ -14,11 +14,14 @@ from pydicom import Dataset
 
 from edgeflow_med.errors import GeometryError, ReadError
 from edgeflow_med.io.dicom.files import Source, read_dataset
+from edgeflow_med.io.dicom_seg_read import code_in
 from edgeflow_med.io.wording import one_line
-from edgeflow_med.segmentation import PALETTE, AlgorithmType, Segment, Segmentation
+from edgeflow_med.segmentation import LESION, MORPHOLOGICALLY_ABNORMAL, PALETTE, AlgorithmType, Segment, Segmentation
 from edgeflow_med.volume import Volume
 
 RT_STRUCTURE_SET_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
+# Contour Geometric Types that enclose something.
+_CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 # How far from a slice a contour may lie, as a part of the distance between slices.
 _OFF_SLICE = 0.1
 
@@ -32,20 +35,22 @@ def read_rtstruct(path: Source, volume: Volume) -> Segmentation:
     """
     dataset = read_dataset(path)
     regions = {int(item.ROINumber): item for item in dataset.get("StructureSetROISequence") or []}
+    observed = {int(item.ReferencedROINumber): item for item in dataset.get("RTROIObservationsSequence") or []}
     segments: list[Segment] = []
     masks: list[NDArray[np.bool_]] = []
     for item in dataset.get("ROIContourSequence") or []:
-        region = regions.get(int(item.ReferencedROINumber), Dataset())
+        roi = int(item.ReferencedROINumber)
+        region = regions.get(roi, Dataset())
         contours = [
             contour
             for contour in item.get("ContourSequence") or []
-            if contour.get("ContourGeometricType", "CLOSED_PLANAR").startswith("CLOSED_PLANAR")
+            if contour.get("ContourGeometricType", _CLOSED[0]) in _CLOSED
         ]
         if not contours:
             continue
         _check_frame_of_reference(path, region, volume)
         number = len(segments) + 1
-        segments.append(_segment(number, region, item.get("ROIDisplayColor")))
+        segments.append(_segment(number, region, observed.get(roi, Dataset()), item.get("ROIDisplayColor")))
         masks.append(_filled([_indices(path, contour, volume) for contour in contours], volume, segments[-1].label))
     if not segments:
         raise ReadError(f"{path.name} holds no structure with closed contours.")
@@ -82,13 +87,17 @@ def _filled(contours: Sequence[NDArray[np.float64]], volume: Volume, label: str)
     return mask
 
 
-def _segment(number: int, region: Dataset, colour: Sequence[int] | None) -> Segment:
+def _segment(number: int, region: Dataset, observed: Dataset, colour: Sequence[int] | None) -> Segment:
+    """What a region of interest and the observation of it say."""
     algorithm = str(region.get("ROIGenerationAlgorithm") or "")
     return Segment(
         number=number,
         label=str(region.get("ROIName") or f"Structure {number}"),
+        category=code_in(observed, "SegmentedPropertyCategoryCodeSequence", MORPHOLOGICALLY_ABNORMAL),
+        type=code_in(observed, "RTROIIdentificationCodeSequence", LESION),
         algorithm_type=AlgorithmType(algorithm) if algorithm in list(AlgorithmType) else AlgorithmType.SEMIAUTOMATIC,
-        tracking_uid=str(region.get("TrackingUID") or ""),
+        tracking_uid=str(region.get("TrackingUID") or observed.get("TrackingUID") or ""),
+        tracking_id=str(region.get("TrackingID") or observed.get("TrackingID") or ""),
         colour=(int(colour[0]), int(colour[1]), int(colour[2])) if colour else PALETTE[(number - 1) % len(PALETTE)],
     )
 

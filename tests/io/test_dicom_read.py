@@ -272,6 +272,21 @@ def test_losses_of_compression_are_told(tmp_path: Path) -> None:
     assert "compressed with losses" in " ".join(read_volume(tmp_path).warnings)
 
 
+def test_slices_without_a_slope_among_others_with_one_are_told(tmp_path: Path) -> None:
+    def edit(dataset: Dataset, k: int) -> None:
+        dataset.Modality = "MR"
+        if k == 3:
+            del dataset.RescaleSlope
+
+    write_series(tmp_path, SMALL, edit)
+    assert "Some slices have a rescale slope and others have none" in " ".join(read_volume(tmp_path).warnings)
+
+
+def test_a_ct_without_an_intercept_is_told(tmp_path: Path) -> None:
+    write_series(tmp_path, SMALL, drop("RescaleIntercept"))
+    assert "may not be Hounsfield units" in " ".join(read_volume(tmp_path).warnings)
+
+
 @pytest.mark.parametrize("slope", [0, None])
 def test_a_rescale_that_says_nothing_is_read_as_one_and_told(slope: int | None, tmp_path: Path) -> None:
     write_series(tmp_path, SMALL, drop("RescaleSlope") if slope is None else put(RescaleSlope=slope))

@@ -17,6 +17,7 @@ from edgeflow_med.errors import GeometryError, ReadError
 from edgeflow_med.io import dicom_seg, save
 from edgeflow_med.segmentation import AlgorithmType, Code, Segment, Segmentation
 from edgeflow_med.volume import Volume
+from tests.io.edits import put
 from tests.io.here import read_segmentation, read_volume
 from tests.phantoms import Phantom, ellipsoid, instances, one_segment, write_series
 
@@ -39,7 +40,7 @@ def test_a_segmentation_of_another_place_is_refused(volume: Volume, tmp_path: Pa
     part = replace(volume, array=volume.array[:5], headers=volume.headers[:5])
     with pytest.raises(GeometryError, match="reaches outside the volume"):
         read_segmentation(tmp_path / "lesion.dcm", part)
-    write_series(tmp_path / "other", PHANTOM)
+    write_series(tmp_path / "other", PHANTOM, put(FrameOfReferenceUID="1.2.3"))
     with pytest.raises(GeometryError, match="another frame of reference"):
         read_segmentation(tmp_path / "lesion.dcm", read_volume(tmp_path / "other"))
 
@@ -66,6 +67,21 @@ def test_segmentations_of_other_kinds_are_read(volume: Volume, tmp_path: Path) -
     _highdicom(volume, mask, "FRACTIONAL", RLELossless).save_as(tmp_path / "fractional.dcm")
     with pytest.raises(ReadError, match="is a FRACTIONAL Segmentation; only BINARY and LABELMAP"):
         read_segmentation(tmp_path / "fractional.dcm", volume)
+
+
+def test_frames_that_contradict_each_other_or_their_number_are_refused(volume: Volume, tmp_path: Path) -> None:
+    save(one_segment(volume, ellipsoid(PHANTOM)), tmp_path / "lesion.dcm")
+    dataset = dcmread(tmp_path / "lesion.dcm")
+    frames = dataset.PerFrameFunctionalGroupsSequence
+    frames[1].PlanePositionSequence = frames[0].PlanePositionSequence
+    dataset.save_as(tmp_path / "twice.dcm")
+    with pytest.raises(ReadError, match=r"twice\.dcm: frame 2 lies where another of its segment lies"):
+        read_segmentation(tmp_path / "twice.dcm", volume)
+    dataset = dcmread(tmp_path / "lesion.dcm")
+    dataset.NumberOfFrames -= 1
+    dataset.save_as(tmp_path / "fewer.dcm")
+    with pytest.raises(ReadError, match=r"fewer\.dcm claims 7 frames but describes another number"):
+        read_segmentation(tmp_path / "fewer.dcm", volume)
 
 
 def _lesion(volume: Volume, mask: NDArray[np.bool_]) -> tuple[Segment, Segmentation]:

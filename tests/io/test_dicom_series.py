@@ -18,7 +18,7 @@ from pydicom.uid import (
 from edgeflow_med.errors import EdgeFlowError, GeometryError, ReadError
 from tests.io.edits import SMALL, put, two_series
 from tests.io.here import list_series, read_volume
-from tests.phantoms import is_true, write_series
+from tests.phantoms import Phantom, is_true, write_series
 
 # What the phantoms do wrong on purpose, pydicom says while it writes them.
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR", "ignore:Unknown encoding")
@@ -89,13 +89,45 @@ def test_diffusion_directions_are_told_apart(tmp_path: Path) -> None:
 def test_two_patients_under_one_series_uid_are_never_mixed(tmp_path: Path) -> None:
     """As a careless anonymiser leaves them: one patient's slices go on where the other's end."""
     write_series(tmp_path, SMALL, put(SeriesInstanceUID="1.2.3"))
-    above = tuple((SMALL.affine @ [SMALL.shape[0], 0, 0, 1])[:3])
-    other = replace(SMALL, origin=above)
-    write_series(tmp_path, other, put(SeriesInstanceUID="1.2.3", PatientID="Somebody-Else"), prefix="z")
+    write_series(tmp_path, above(SMALL), put(SeriesInstanceUID="1.2.3", PatientID="Somebody-Else"), prefix="z")
     with pytest.raises(ReadError, match=r"2 series.*patient 1, 6 slices.*patient 2, 6 slices") as caught:
         read_volume(tmp_path)
     assert "Somebody" not in str(caught.value)
     assert is_true(read_volume(tmp_path, series="patient 2"))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "called"), [("StudyInstanceUID", "study"), ("FrameOfReferenceUID", "frame of reference")]
+)
+def test_two_studies_or_frames_of_reference_under_one_series_uid_are_never_mixed(
+    keyword: str, called: str, tmp_path: Path
+) -> None:
+    """Positions in two frames of reference mean nothing to each other, though the slices seem to go on."""
+    for number, phantom in enumerate((SMALL, above(SMALL)), 1):
+        write_series(tmp_path, phantom, put(SeriesInstanceUID="1.2", **{keyword: f"1.2.{number}"}), f"{number}-")
+    with pytest.raises(ReadError, match=rf"2 series.*{called} 1, 6 slices.*{called} 2, 6 slices"):
+        read_volume(tmp_path)
+    assert is_true(read_volume(tmp_path, series=f"{called} 2"))
+
+
+def above(phantom: Phantom) -> Phantom:
+    """The phantom whose slices go on where those of another end."""
+    return replace(phantom, origin=tuple((phantom.affine @ [phantom.shape[0], 0, 0, 1])[:3]))
+
+
+def test_slices_that_differ_in_what_one_volume_has_in_common_are_told(tmp_path: Path) -> None:
+    for time, phantom in ((2.5, SMALL), (80, above(SMALL))):
+        write_series(tmp_path, phantom, put(SeriesInstanceUID="1.2", EchoTime=time), f"{time}-")
+    (warning,) = read_volume(tmp_path).warnings
+    assert warning.startswith("The slices differ in EchoTime (echo time 2.5 ms; echo time 80 ms)")
+
+
+def test_series_without_a_uid_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for folder, phantom in (("a", SMALL), ("b", above(SMALL))):
+        write_series(tmp_path / folder / "1", phantom, put(SeriesInstanceUID=""))
+    with pytest.raises(ReadError, match=r"2 series.*folder .*a.1 \(CT, 6 slices\); folder .*b.1 \(CT, 6 slices\)"):
+        read_volume(tmp_path)
+    assert is_true(read_volume(tmp_path, series=f"folder {tmp_path / 'b' / '1'}"))
 
 
 def test_series_without_a_uid_are_told_apart_by_their_number(tmp_path: Path) -> None:
@@ -123,6 +155,30 @@ def test_copies_are_left_out_and_told(tmp_path: Path) -> None:
     assert is_true(volume)
     assert volume.shape == SMALL.shape
     assert any("1 file(s) are copies" in warning for warning in volume.warnings)
+
+
+def test_a_copy_with_another_header_is_a_copy(tmp_path: Path) -> None:
+    dataset = dcmread(write_series(tmp_path, SMALL)[2])
+    dataset.PatientComments = "sent twice"
+    dataset.save_as(tmp_path / "copy.dcm")
+    assert "1 file(s) are copies" in read_volume(tmp_path).warnings[0]
+
+
+def test_images_that_share_a_uid_by_mistake_are_no_copies(tmp_path: Path) -> None:
+    """One Instance UID for all, as some anonymisers leave them: two echoes, then two stacks of different pixels."""
+    same = {"SeriesInstanceUID": "1.2", "SOPInstanceUID": "1.2.3"}
+    for echo in (1, 2):
+        write_series(
+            tmp_path / "echoes", SMALL, put(EchoNumbers=echo, RescaleIntercept=1000 * echo, **same), f"{echo}-"
+        )
+        write_series(tmp_path / "pixels", SMALL, put(RescaleIntercept=1000 * echo, **same), f"{echo}-")
+    with pytest.raises(ReadError, match=r"2 series.*echo 1, 6 slices.*echo 2, 6 slices"):
+        read_volume(tmp_path / "echoes")
+    np.testing.assert_array_equal(read_volume(tmp_path / "echoes", series="echo 2").array, SMALL.array + 2000)
+    with pytest.raises(
+        GeometryError, match=r"6 slice position\(s\) are taken twice, first at .*1-000.dcm and 2-000.dcm"
+    ):
+        read_volume(tmp_path / "pixels")
 
 
 @pytest.mark.parametrize("own_series", [True, False])

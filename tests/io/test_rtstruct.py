@@ -8,19 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from edgeflow_med.errors import GeometryError, ReadError
 from edgeflow_med.io.rtstruct import RT_STRUCTURE_SET_STORAGE
-from edgeflow_med.segmentation import AlgorithmType
+from edgeflow_med.segmentation import AlgorithmType, Code
 from edgeflow_med.volume import Volume
 from tests.io.here import read_segmentation, read_volume
 from tests.io.test_sample_data import SERIES, find_series
 from tests.phantoms import Phantom, flipped
 
 PHANTOM = Phantom(shape=(5, 30, 40))
+CATEGORY, LIVER = Code("123037004", "SCT", "Anatomical Structure"), Code("10200004", "SCT", "Liver")
 SQUARE = np.array([[4.5, 6.5], [4.5, 20.5], [17.5, 20.5], [17.5, 6.5]])
 
 
@@ -89,6 +90,35 @@ def test_an_inner_contour_is_a_hole_and_an_outer_one_is_added(tmp_path: Path) ->
     assert not mask[2, 11, 12]
     assert mask[2, 6, 8]
     assert mask[2, 23, 28]
+
+
+@pytest.mark.parametrize(("kind", "count"), [("CLOSEDPLANAR_XOR", 14 * 13 - 4 * 3), ("OPEN_PLANAR", 0)])
+def test_exclusive_contours_are_filled_and_open_ones_left_out(kind: str, count: int, tmp_path: Path) -> None:
+    volume = PHANTOM.volume()
+    path = write_rtstruct(tmp_path / "rs.dcm", volume, [(2, SQUARE), (2, SQUARE * 0.25 + 8), (4, SQUARE)])
+    dataset = dcmread(path)
+    for contour in dataset.ROIContourSequence[0].ContourSequence[:2]:
+        contour.ContourGeometricType = kind
+    dataset.save_as(path)
+    mask = read_segmentation(path, volume).masks[0]
+    assert mask[2].sum() == count
+    assert mask[4].sum() == square().sum()
+
+
+def test_codes_and_tracking_are_kept(tmp_path: Path) -> None:
+    volume = PHANTOM.volume()
+    tracked = {"TrackingID": "Node 4", "TrackingUID": "1.2.3.4"}
+    path = write_rtstruct(tmp_path / "rs.dcm", volume, [(2, SQUARE)], **tracked)
+    dataset, observed, category, kind = dcmread(path), Dataset(), Dataset(), Dataset()
+    for item, code in ((category, CATEGORY), (kind, LIVER)):
+        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme, code.meaning
+    observed.ObservationNumber, observed.ReferencedROINumber = 1, 3
+    observed.SegmentedPropertyCategoryCodeSequence, observed.RTROIIdentificationCodeSequence = [category], [kind]
+    dataset.RTROIObservationsSequence = [observed]
+    dataset.save_as(path)
+    (segment,) = read_segmentation(path, volume).segments
+    assert (segment.category, segment.type) == (CATEGORY, LIVER)
+    assert (segment.tracking_id, segment.tracking_uid) == ("Node 4", "1.2.3.4")
 
 
 def test_contours_between_slices_or_outside_are_refused_with_the_place(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pydicom
@@ -26,6 +27,8 @@ Source = Path | zipfile.Path
 MAX_MEMBER = 4 * 2**30  # bytes of one file in an archive
 MAX_UNFOLDED = 2**30  # bytes of one deflated DICOM file
 _PIECE = 2**20
+# What the voxels of an instance are made of.
+_PIXELS = ("PixelData", "RescaleSlope", "RescaleIntercept", "PerFrameFunctionalGroupsSequence")
 _ENCRYPTED = 0x1  # general purpose bit 0 of a zip entry
 _MAGIC = (
     (b"\xff\xd8\xff", "a JPEG picture"),
@@ -133,6 +136,20 @@ def _read(path: Source, **options: object) -> Dataset:
         # A member of an archive cannot be read backwards but from its beginning, so it is taken whole.
         stream = file if isinstance(path, Path) else io.BytesIO(file.read())
         return pydicom.dcmread(stream, **options)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=64)
+def same_image(one: Source, other: Source) -> bool:
+    """Whether two files hold the same pixels, rescaled in the same way; nothing is decoded."""
+    if one.read_bytes() == other.read_bytes():
+        return True
+    try:
+        first, second = read_dataset(one), read_dataset(other)
+        return first.file_meta.TransferSyntaxUID == second.file_meta.TransferSyntaxUID and all(
+            first.get(keyword) == second.get(keyword) for keyword in _PIXELS
+        )
+    except (ReadError, AttributeError):
+        return False  # nothing that can be told, and the reading of either will say why
 
 
 def _check_unfolding(path: Source) -> None:

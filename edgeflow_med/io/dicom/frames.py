@@ -61,6 +61,7 @@ _TAGS = (
     "SOPInstanceUID",
     "SeriesInstanceUID",
     "StudyInstanceUID",
+    "FrameOfReferenceUID",
     "SeriesDescription",
     "InstanceNumber",
     "Modality",

@@ -69,6 +69,8 @@ def read_pixels(grid: Grid) -> tuple[NDArray[Any], tuple[Dataset, ...], list[str
         array[k] = values
         padding.note(k, stored, values, header)
         headers[k] = header
+    if len({"RescaleSlope" in header for header in headers.values()}) > 1:
+        notes.add("Some slices have a rescale slope and others have none, which was read as 1.")
     padding.level(array)
     for k in (k for k, frame in enumerate(frames) if frame is None):
         array[k] = AIR_HU if headers[0].get("Modality") == "CT" else padding.lowest
@@ -144,8 +146,8 @@ def _rescaled(values: NDArray[Any], header: Dataset, path: Source) -> tuple[NDAr
     notes: set[str] = set()
     if header.get("LossyImageCompression") == "01":
         notes.add("The images were once compressed with losses; fine edges may be false.")
-    if "RescaleSlope" not in header and header.get("Modality") == "CT":
-        notes.add("The CT has no rescale slope, so its values may not be Hounsfield units.")
+    if header.get("Modality") == "CT" and not ("RescaleSlope" in header and "RescaleIntercept" in header):
+        notes.add("The CT lacks a rescale slope or intercept, so its values may not be Hounsfield units.")
     if slope == 0 or not np.isfinite([slope, intercept]).all():
         notes.add(f"A rescale slope of {slope:g} was read as 1.")
         slope = 1.0

@@ -11,10 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from edgeflow_med.errors import GeometryError
+from edgeflow_med.io.dicom.files import same_image
 from edgeflow_med.io.dicom.frames import SPLITTERS, Frame, Scan
 from edgeflow_med.io.dicom.geometry import TOLERANCE_MM, along_normal
 
 ORIENTATION_TOLERANCE = 1e-3
+# Slices that differ in these are never one volume, whatever their series UID; told by number, not by name.
+_OWNERS = {"PatientID": "patient", "StudyInstanceUID": "study", "FrameOfReferenceUID": "frame of reference"}
+# Slices that differ in these may be, but it is worth telling.
+_ALIKE = ("SeriesNumber", "EchoNumbers", "EchoTime", "EffectiveEchoTime", "DiffusionBValue", "ConvolutionKernel")
+MOST_VALUES = 3  # of an attribute that a message quotes
+_FOLDER = "folder "
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ def find_stacks(scan: Scan) -> list[Stack]:
     series: dict[str, list[Frame]] = defaultdict(list)
     for frame in scan.frames:
         # Files without a series UID are kept together by the folder that they lie in.
-        uid = frame.header.get("SeriesInstanceUID") or f"folder {Path(str(frame.path)).parent.name}"
+        uid = frame.header.get("SeriesInstanceUID") or f"{_FOLDER}{Path(str(frame.path)).parent}"
         series[str(uid)].append(frame)
     ordered = sorted(series.items(), key=lambda item: _number(item[1][0]))
     return [stack for uid, frames in ordered for stack in _stacks_of(uid, frames)]
@@ -78,36 +85,39 @@ def _stacks_of(uid: str, frames: list[Frame]) -> list[Stack]:
     several = len(parts) > 1
     return [
         Stack(
-            series_uid="" if uid.startswith("folder ") else uid,
+            series_uid="" if uid.startswith(_FOLDER) else uid,
             name=f"{uid}#{number}" if several else uid,
             what=", ".join(word for word in what.split(", ") if word not in shared) if several else "",
             frames=tuple(part),
             localizer="localizer" in what.split(", "),
-            warnings=notes,
+            warnings=(*notes, *_told_differences(part)),
         )
         for number, (what, part) in enumerate(parts, 1)
     ]
 
 
 def _drop_copies(frames: list[Frame]) -> tuple[list[Frame], int]:
-    """Leave out frames whose instance UID, frame number and position were seen before."""
-    seen: set[Hashable] = set()
+    """Leave out frames that were seen before: the same instance UID, place, pixels, and all that tells stacks apart.
+
+    A careless anonymiser gives one UID to several images, so the UID alone proves nothing.
+    """
+    seen: dict[Hashable, list[Frame]] = defaultdict(list)
     unique: list[Frame] = []
     for frame in frames:
-        uid = frame.header.get("SOPInstanceUID")
-        key = (str(uid), frame.number, str(frame.header.get("ImagePositionPatient")))
-        if uid and key in seen:
+        uid, place = frame.header.get("SOPInstanceUID"), str(frame.header.get("ImagePositionPatient"))
+        alike = seen[str(uid), frame.number, place, *(_text(frame, keyword) for keyword in SPLITTERS)]
+        if uid and any(same_image(frame.path, other.path) for other in alike):
             continue
-        seen.add(key)
+        alike.append(frame)
         unique.append(frame)
     return unique, len(frames) - len(unique)
 
 
 def _split_forms(frames: list[Frame]) -> list[tuple[str, list[Frame]]]:
-    """Split by what all frames of one volume have in common: patient, size, spacing, orientation, being a localizer."""
+    """Split by what all frames of one volume have in common: owner, size, spacing, orientation, being a localizer."""
     parts: list[tuple[str, list[Frame]]] = []
-    patients = list(dict.fromkeys(_patient(frame) for frame in frames))  # told by number, not by name
-    for what, group in _split_by(frames, partial(_form, patients=patients)):
+    owners = _named_owners(frames)
+    for what, group in _split_by(frames, lambda frame: ", ".join(filter(None, (owners[_owner(frame)], _form(frame))))):
         clusters: list[list[Frame]] = []
         for frame in group:
             home = next((cluster for cluster in clusters if _same_plane(cluster[0], frame)), None)
@@ -122,10 +132,8 @@ def _split_forms(frames: list[Frame]) -> list[tuple[str, list[Frame]]]:
     return parts
 
 
-def _form(frame: Frame, patients: list[str]) -> str:
-    patient = patients.index(_patient(frame)) + 1
+def _form(frame: Frame) -> str:
     words = [
-        f"patient {patient}",
         f"{frame.header.Rows} x {frame.header.Columns}",
         "spacing " + _rounded(frame, "PixelSpacing", 4),
     ]
@@ -135,8 +143,32 @@ def _form(frame: Frame, patients: list[str]) -> str:
     return ", ".join(words)
 
 
-def _patient(frame: Frame) -> str:
-    return str(frame.header.get("PatientID") or "")
+def _owner(frame: Frame) -> tuple[str, ...]:
+    return tuple(str(frame.header.get(keyword) or "") for keyword in _OWNERS)
+
+
+def _named_owners(frames: Sequence[Frame]) -> dict[tuple[str, ...], str]:
+    """What to call each owner: the first of its parts that tells it from others, like ``"patient 2"``."""
+    owners = dict.fromkeys(_owner(frame) for frame in frames)
+    names: dict[tuple[str, ...], str] = {}
+    for owner in owners:
+        words = []
+        for place, called in enumerate(_OWNERS.values()):
+            values = list(dict.fromkeys(other[place] for other in owners if other[:place] == owner[:place]))
+            words += [f"{called} {values.index(owner[place]) + 1}"] if len(values) > 1 else []
+        names[owner] = ", ".join(words)
+    return names
+
+
+def _told_differences(frames: Sequence[Frame]) -> list[str]:
+    """One line for each attribute that should be alike in a stack and is not."""
+    lines = []
+    for keyword in _ALIKE:
+        values = list(dict.fromkeys(_text(frame, keyword) for frame in frames))
+        if len(values) > 1:
+            some = "; ".join(values[:MOST_VALUES]) + ("; ..." if len(values) > MOST_VALUES else "")
+            lines.append(f"The slices differ in {keyword} ({some}); make sure that they are one volume.")
+    return lines
 
 
 def _same_plane(one: Frame, other: Frame) -> bool:
