@@ -1,4 +1,4 @@
-"""What BIDS wants beside a label map: a JSON sidecar and a table of labels.
+"""What BIDS wants beside a label map: a JSON sidecar and a table of labels, written and read back.
 
 Names follow BIDS derivatives: ``*_dseg.nii.gz`` for a label map of several segments, with ``*_dseg.json`` and
 ``*_dseg.tsv``; ``*_label-<label>_mask.nii.gz`` for one segment alone.
@@ -11,19 +11,22 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from edgeflow_med import __version__
-from edgeflow_med.errors import WriteError
+from edgeflow_med.errors import ReadError, WriteError
 from edgeflow_med.io.atomic import Part, text_part
-from edgeflow_med.segmentation import AlgorithmType, Segment, Segmentation
+from edgeflow_med.io.dicom_text import printable
+from edgeflow_med.io.wording import one_line
+from edgeflow_med.segmentation import PALETTE, AlgorithmType, Code, Segment, Segmentation
 
 _NAME = re.compile(r"(?P<stem>.*)_dseg(?P<suffix>\.nii(\.gz)?)", re.IGNORECASE)
 _PLAIN = re.compile(r"(?P<stem>.*?)(_dseg)?(?P<suffix>\.nii(\.gz)?)", re.IGNORECASE)
 _COLUMNS = ("index", "name", "color")
+_MOST_BYTES = 2**24  # of a sidecar that is read
 
 
 def stem_of(path: Path) -> str:
@@ -72,6 +75,81 @@ def mask_paths(segmentation: Segmentation, path: Path) -> list[Path]:
     return [path.with_name(f"{name['stem']}_label-{word}_mask{name['suffix']}") for word in words]
 
 
+def segments_beside(path: Path) -> dict[int, Segment]:
+    """What the JSON sidecar that we write, or else the table of labels, says of the values of a NIfTI label map.
+
+    Args:
+        path: The label map; files beside it with its name may be there or not, or be about something else.
+
+    Returns:
+        By value; segments are numbered by it.
+
+    Raises:
+        ReadError: Such a file is broken.
+    """
+    stem = path.name[: path.name.lower().rindex(".nii")]
+    found: dict[int, Segment] = {}
+    for suffix, read in ((".json", _segments_of_sidecar), (".tsv", _segments_of_table)):
+        file = path.with_name(stem + suffix)
+        if found or not file.is_file():
+            continue
+        try:
+            if file.stat().st_size > _MOST_BYTES:
+                raise ValueError(f"more than {_MOST_BYTES} bytes")
+            found = read(file.read_text("utf-8-sig"))
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, csv.Error) as error:
+            raise ReadError(
+                f"{file.name}, which says what {path.name} holds, is broken ({one_line(error)}); repair it, or move it "
+                "elsewhere."
+            ) from None
+    return found
+
+
+def _segments_of_sidecar(text: str) -> dict[int, Segment]:
+    segments = [_segment(words) for words in json.loads(text).get("Segments", ())]
+    if len(segments) == 1:  # alone in a mask of 0 and 1, whatever its number was among others
+        return {1: replace(segments[0], number=1)}
+    return {segment.number: segment for segment in segments}
+
+
+def _segment(words: dict[str, Any]) -> Segment:
+    """The inverse of `_described`; review starts anew with whoever reads it."""
+    return Segment(
+        number=int(words["number"]),
+        label=str(words["label"]),
+        category=_code(words["category"]),
+        type=_code(words["type"]),
+        algorithm_type=AlgorithmType(words["algorithm_type"]),
+        algorithm_name=str(words["algorithm_name"]),
+        algorithm_version=str(words["algorithm_version"]),
+        tracking_uid=str(words["tracking_uid"]),
+        colour=_colour(words["colour"]),
+        tracking_id=str(words["tracking_id"]),
+        region=_code(words["region"]) if words["region"] else None,
+    )
+
+
+def _code(words: dict[str, Any]) -> Code:
+    return Code(str(words["value"]), str(words["scheme"]), str(words["meaning"]))
+
+
+def _segments_of_table(text: str) -> dict[int, Segment]:
+    """Names and colours of a BIDS table of labels; another table says nothing."""
+    found: dict[int, Segment] = {}
+    for row in csv.DictReader(StringIO(text), delimiter="\t"):
+        if row.get("index") and row.get("name"):
+            number = int(row["index"])
+            found[number] = Segment(number, row["name"], colour=PALETTE[(number - 1) % len(PALETTE)])
+            if re.fullmatch(r"#[0-9a-fA-F]{6}", row.get("color") or ""):
+                found[number] = replace(found[number], colour=_colour(bytes.fromhex(row["color"][1:])))
+    return found
+
+
+def _colour(channels: Sequence[int]) -> tuple[int, int, int]:
+    red, green, blue = (min(255, max(0, int(channel))) for channel in channels)
+    return red, green, blue
+
+
 def _sidecar(segmentation: Segmentation, segments: Sequence[Segment]) -> str:
     volume = segmentation.volume
     uid = str(volume.headers[0].get("SeriesInstanceUID", "")) if volume.headers else ""
@@ -98,7 +176,5 @@ def _table(segmentation: Segmentation) -> str:
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(_COLUMNS)
     for segment in segmentation.segments:
-        writer.writerow(
-            [segment.number, " ".join(segment.label.split()), "#{:02x}{:02x}{:02x}".format(*segment.colour)]
-        )
+        writer.writerow([segment.number, printable(segment.label), "#{:02x}{:02x}{:02x}".format(*segment.colour)])
     return text.getvalue()

@@ -20,7 +20,7 @@ from edgeflow_med.io.atomic import Part
 from edgeflow_med.io.deidentify import finish_deidentified
 from edgeflow_med.io.dicom_seg_verify import verify_dicom_seg
 from edgeflow_med.io.dicom_sources import Sources, normalised_sources, refer_to_real_instances
-from edgeflow_med.io.dicom_text import shortened, word
+from edgeflow_med.io.dicom_text import label_of, shortened, word
 from edgeflow_med.io.options import SegEncoding
 from edgeflow_med.segmentation import AlgorithmType, Code, Segment, Segmentation
 
@@ -135,13 +135,13 @@ def describe_segment(segment: Segment, segmentation: Segmentation) -> SegmentDes
         )
     description = SegmentDescription(
         segment_number=segment.number,
-        segment_label=word(segment.label),
+        segment_label=label_of(segment),
         segmented_property_category=concept(segment.category),
         segmented_property_type=concept(segment.type),
         algorithm_type=segment.algorithm_type.value,
         algorithm_identification=algorithm,
         tracking_uid=segment.tracking_uid or generate_uid(),
-        tracking_id=word(segment.tracking_id or segment.label),
+        tracking_id=word(segment.tracking_id) or label_of(segment),
         anatomic_regions=[concept(segment.region)] if segment.region else None,
         display_color=CIELabColor.from_rgb(*segment.colour),
     )
@@ -192,5 +192,5 @@ def _planes(segmentation: Segmentation, sources: Sources) -> dict[str, Any]:
 
 
 def _series_description(segmentation: Segmentation) -> str:
-    labels = ", ".join(word(segment.label) for segment in segmentation.segments)
+    labels = ", ".join(label_of(segment) for segment in segmentation.segments)
     return shortened(f"{PRODUCT}: {labels}", 64)

@@ -22,7 +22,7 @@ from edgeflow_med.io.dicom.codecs import decode
 from edgeflow_med.io.dicom.files import read_dataset
 from edgeflow_med.io.dicom_seg_read import described_segment
 from edgeflow_med.io.dicom_sources import Sources
-from edgeflow_med.io.dicom_text import word
+from edgeflow_med.io.dicom_text import label_of, word
 from edgeflow_med.segmentation import Segment, Segmentation
 
 # Frames are decoded so many at a time, to keep memory small.
@@ -88,7 +88,7 @@ def _compared(read: Segment, segment: Segment) -> dict[str, tuple[object, object
     manual = segment.algorithm_type == "MANUAL"
     apart = np.abs(np.subtract(read.colour, segment.colour)).max()
     return {
-        "label": (read.label, word(segment.label)),
+        "label": (read.label, label_of(segment)),
         "category": (read.category, segment.category),
         "type": (read.type, segment.type),
         "region": (read.region, segment.region),
@@ -96,7 +96,7 @@ def _compared(read: Segment, segment: Segment) -> dict[str, tuple[object, object
         "algorithm name": (read.algorithm_name, "" if manual else word(segment.algorithm_name) or "unknown"),
         "algorithm version": (read.algorithm_version, "" if manual else word(segment.algorithm_version) or "unknown"),
         "tracking UID": (read.tracking_uid, segment.tracking_uid or read.tracking_uid),
-        "tracking id": (read.tracking_id, word(segment.tracking_id or segment.label)),
+        "tracking id": (read.tracking_id, word(segment.tracking_id) or label_of(segment)),
         "colour": (bool(apart <= 1), True),  # CIELab is rounded to 16 bits
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,18 @@ MAX_SEGMENTS = 255
 def read_labelmap(path: Path, volume: Volume) -> Segmentation:
     """Read a label map onto the grid of ``volume``; each value but 0 is a segment, numbered anew from 1.
 
+    What it is called, and its codes, come from the file's own keys (``.seg.nrrd``) or from what BIDS keeps beside it.
+
     Raises:
-        ReadError: Broken, not a label map, or empty.
+        ReadError: Broken, not a label map, or empty; the same of a file beside it that says what it holds.
         GeometryError: It lies on another grid.
     """
+    beside: dict[int, Segment] = {}
     if path.name.lower().endswith((".nii", ".nii.gz")):
+        from edgeflow_med.io.bids import segments_beside
         from edgeflow_med.io.nifti import read_nifti
 
+        beside = segments_beside(path)
         image = read_nifti(path)
         layers, affine, keys = image.array[None], image.affine, dict[str, str]()
     else:
@@ -46,7 +52,7 @@ def read_labelmap(path: Path, volume: Volume) -> Segmentation:
     found = _described(layers, keys) or _by_value(layers)
     if not 0 < len(found) <= MAX_SEGMENTS:
         raise ReadError(f"{path.name} holds {len(found)} segments; give a label map with 1 to {MAX_SEGMENTS}.")
-    segments = tuple(_segment(number, own) for number, (own, _) in enumerate(found, 1))
+    segments = tuple(_segment(number, own, beside) for number, (own, _) in enumerate(found, 1))
     return Segmentation(volume, segments, tuple(mask for _, mask in found))
 
 
@@ -85,7 +91,9 @@ def _by_value(layers: NDArray[Any]) -> list[tuple[dict[str, str], NDArray[np.boo
     values = np.unique(layers).tolist()
     if len(values) > MAX_SEGMENTS + 1:
         return [({}, np.zeros(0, np.bool_))] * (len(values) - 1)
-    return [({"Name": f"Segment {int(v)}"}, (layers == v).any(axis=0)) for v in values if v != 0]
+    return [
+        ({"Name": f"Segment {int(v)}", "LabelValue": f"{int(v)}"}, (layers == v).any(axis=0)) for v in values if v != 0
+    ]
 
 
 def _described(layers: NDArray[Any], keys: dict[str, str]) -> list[tuple[dict[str, str], NDArray[np.bool_]]]:
@@ -101,10 +109,16 @@ def _described(layers: NDArray[Any], keys: dict[str, str]) -> list[tuple[dict[st
             found.append((own, np.asarray(layers[layer] == value)))
         except (KeyError, ValueError, IndexError):
             raise ReadError(f"Segment {index} names no layer and label value of the file; it is broken.") from None
+    for layer, labels in enumerate(layers if found else ()):
+        known = [0, *(int(own["LabelValue"]) for own, _ in found if int(own.get("Layer", 0)) == layer)]
+        if not np.isin(labels, known).all():
+            raise ReadError("The file holds label values that none of its segments describes; it is broken.")
     return found
 
 
-def _segment(number: int, keys: dict[str, str]) -> Segment:
+def _segment(number: int, keys: dict[str, str], beside: dict[int, Segment]) -> Segment:
+    if int(keys["LabelValue"]) in beside:
+        return replace(beside[int(keys["LabelValue"])], number=number)
     tags = dict(part.split(":", 1) for part in keys.get("Tags", "").split("|") if ":" in part)
     category, kind = codes_of(tags.get("TerminologyEntry", ""))
     algorithm = tags.get("DICOM.SegmentAlgorithmType", "")

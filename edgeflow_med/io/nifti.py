@@ -27,6 +27,8 @@ _RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _KJI = [2, 1, 0, 3]
 # How far apart the corners may be that sform and qform give, in mm, before it is worth a warning.
 _FORM_TOLERANCE_MM = 0.05
+_DESCRIPTION = "EdgeFlow-Med, not for clinical use"
+_INTENTS = {"label": "1002", "none": "0"}
 _MM = {"meter": 1000.0, "micron": 0.001}
 
 
@@ -129,12 +131,12 @@ def _part(path: Path, voxels: Callable[[], NDArray[Any]], volume: Volume, *, int
         image = nibabel.Nifti1Image(array.transpose(2, 1, 0), affine, dtype=array.dtype)
         image.header.set_intent(intent, name="segments" if intent == "label" else "")
         image.header.set_xyzt_units("mm")
-        image.header["descrip"] = b"EdgeFlow-Med, not for clinical use"
+        image.header["descrip"] = _DESCRIPTION.encode()
         image.set_sform(affine, code=1)
         image.set_qform(affine, code=0 if _is_sheared(affine) else 1)
         nibabel.save(image, temporary)
 
-    return Part(path, write, lambda temporary: _verify(temporary, voxels(), volume))
+    return Part(path, write, lambda temporary: _verify(temporary, voxels(), volume, intent))
 
 
 def _check_form(path: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
@@ -176,22 +178,27 @@ def _is_sheared(affine: NDArray[np.float64]) -> bool:
     return bool(np.abs(axes.T @ axes - np.eye(3)).max() > 1e-4)
 
 
-def _verify(path: Path, labels: NDArray[Any], volume: Volume) -> None:
-    """Read back by SimpleITK, an independent implementation, and compare voxels and geometry.
+def _verify(path: Path, labels: NDArray[Any], volume: Volume, intent: str) -> None:
+    """Read back by SimpleITK, an independent implementation, and compare voxels, geometry and the header's fields.
 
     ITK refuses a sheared grid in NIfTI, so there it is nibabel that reads back what nibabel wrote.
     """
     from edgeflow_med.io.itk import read_itk_array
 
+    keys: dict[str, str] = {}
     try:
         if _is_sheared(volume.affine):
             image = read_nifti(path)
             array, affine = image.array, image.affine
         else:
-            array, affine, _ = read_itk_array(path)
+            array, affine, keys = read_itk_array(path)
     except ReadError as error:
         raise WriteError(f"The NIfTI file did not read back: {error}") from None
     if not np.array_equal(array, labels):
         raise WriteError("The NIfTI file did not read back as written: voxels differ.")
     if not volume.same_grid(affine, labels.shape):
         raise WriteError("The NIfTI file did not read back as written: its geometry differs.")
+    meant = {"intent_code": _INTENTS[intent], "descrip": _DESCRIPTION, "xyzt_units": "2", "sform_code": "1"}
+    for key, value in meant.items() if keys else ():
+        if keys.get(key) != value:
+            raise WriteError(f"The NIfTI file did not read back as written: {key} differs.")

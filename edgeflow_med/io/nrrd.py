@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgeflow_med.errors import WriteError
 from edgeflow_med.io.atomic import Part
+from edgeflow_med.io.dicom_text import printable
 from edgeflow_med.io.itk import read_itk_array
 from edgeflow_med.segmentation import Code, Segment, Segmentation
 
@@ -38,7 +39,8 @@ def nrrd_part(segmentation: Segmentation, path: Path) -> Part:
     for layer, numbers in zip(labels, layers, strict=True):
         for number in numbers:
             layer[segmentation.masks[number - 1]] = number
-    header = _header(segmentation, layers)
+    keys = _keys(segmentation, layers)
+    header = _header(segmentation, len(layers), keys)
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -47,7 +49,7 @@ def nrrd_part(segmentation: Segmentation, path: Path) -> Part:
                 # The fastest axis comes first: the list of layers if there are several, then i, j and k.
                 stream.write(np.ascontiguousarray(np.moveaxis(labels, 0, -1)).data)
 
-    return Part(path, write, lambda temporary: _verify(temporary, labels, segmentation))
+    return Part(path, write, lambda temporary: _verify(temporary, labels, segmentation, keys))
 
 
 def layers_of(segmentation: Segmentation) -> list[list[int]]:
@@ -70,20 +72,20 @@ def terminology(category: Code, kind: Code, region: Code | None = None) -> str:
 
     def triple(code: Code | None) -> str:
         parts = (code.scheme, code.value, code.meaning) if code else ("", "", "")
-        return "^".join(part.translate(_RESERVED) for part in parts)
+        return "^".join(_word(part) for part in parts)
 
     types = f"Segmentation category and type - DICOM master list~{triple(category)}~{triple(kind)}~^^"
     return f"{types}~Anatomic codes - DICOM master list~{triple(region)}~^^"
 
 
-def _header(segmentation: Segmentation, layers: list[list[int]]) -> str:
+def _header(segmentation: Segmentation, layers: int, keys: dict[str, str]) -> str:
     k, j, i = segmentation.volume.shape
     affine = segmentation.volume.affine
     directions = " ".join(_vector(affine[:3, axis]) for axis in (2, 1, 0))
-    listed = (f"{len(layers)} ", "none ", "list ") if len(layers) > 1 else ("", "", "")
+    listed = (f"{layers} ", "none ", "list ") if layers > 1 else ("", "", "")
     fields = {
         "type": "unsigned char",
-        "dimension": "4" if len(layers) > 1 else "3",
+        "dimension": "4" if layers > 1 else "3",
         "space": "left-posterior-superior",
         "sizes": f"{listed[0]}{i} {j} {k}",
         "space directions": listed[1] + directions,
@@ -91,6 +93,13 @@ def _header(segmentation: Segmentation, layers: list[list[int]]) -> str:
         "encoding": "gzip",
         "space origin": _vector(affine[:3, 3]),
     }
+    lines = ["NRRD0005", *(f"{key}: {value}" for key, value in fields.items())]
+    escaped = (f"{key}:={value}".replace("\\", "\\\\") for key, value in keys.items())
+    return "\n".join([*lines, *escaped, "", ""])
+
+
+def _keys(segmentation: Segmentation, layers: list[list[int]]) -> dict[str, str]:
+    """Keys and values, which are single lines, as readers give them back."""
     keys = {
         "Segmentation_MasterRepresentation": "Binary labelmap",
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
@@ -99,12 +108,16 @@ def _header(segmentation: Segmentation, layers: list[list[int]]) -> str:
     for index, (segment, mask) in enumerate(zip(segmentation.segments, segmentation.masks, strict=True)):
         layer = next(n for n, numbers in enumerate(layers) if segment.number in numbers)
         keys |= {f"Segment{index}_{key}": value for key, value in _segment_keys(segment, mask, layer).items()}
-    lines = ["NRRD0005", *(f"{key}: {value}" for key, value in fields.items())]
-    return "\n".join([*lines, *(f"{key}:={value}" for key, value in keys.items()), "", ""])
+    return keys
 
 
 def _vector(values: NDArray[np.float64]) -> str:
     return "(" + ",".join(repr(float(value)) for value in values) + ")"
+
+
+def _word(text: str) -> str:
+    """Text on one line without the characters that separate."""
+    return printable(text.translate(_RESERVED))
 
 
 def _segment_keys(segment: Segment, mask: NDArray[np.bool_], layer: int) -> dict[str, str]:
@@ -116,14 +129,14 @@ def _segment_keys(segment: Segment, mask: NDArray[np.bool_], layer: int) -> dict
         "TerminologyEntry": terminology(segment.category, segment.type, segment.region),
         "Segmentation.Status": "inprogress" if segment.unreviewed_slices else "",  # as Slicer's segment table shows it
         "DICOM.SegmentAlgorithmType": segment.algorithm_type.value,
-        "DICOM.SegmentAlgorithmName": segment.algorithm_name,
-        "DICOM.SegmentAlgorithmVersion": segment.algorithm_version,
+        "DICOM.SegmentAlgorithmName": _word(segment.algorithm_name),
+        "DICOM.SegmentAlgorithmVersion": _word(segment.algorithm_version),
         "DICOM.TrackingUID": segment.tracking_uid,
-        "DICOM.TrackingID": segment.tracking_id.translate(_RESERVED),
+        "DICOM.TrackingID": _word(segment.tracking_id),
     }
     return {
         "ID": f"Segment_{segment.number}",
-        "Name": " ".join(segment.label.split()),
+        "Name": printable(segment.label),
         "NameAutoGenerated": "0",
         "Color": " ".join(f"{channel / 255:.6g}" for channel in segment.colour),
         "ColorAutoGenerated": "0",
@@ -134,16 +147,14 @@ def _segment_keys(segment: Segment, mask: NDArray[np.bool_], layer: int) -> dict
     }
 
 
-def _verify(path: Path, labels: NDArray[np.uint8], segmentation: Segmentation) -> None:
-    """Read back by SimpleITK, an independent implementation, and compare voxels, geometry and names."""
-    array, affine, keys = read_itk_array(path)
+def _verify(path: Path, labels: NDArray[np.uint8], segmentation: Segmentation, keys: dict[str, str]) -> None:
+    """Read back by SimpleITK, an independent implementation, and compare voxels, geometry and every key."""
+    array, affine, found = read_itk_array(path)
     layers = np.moveaxis(array, -1, 0) if array.ndim == 4 else array[None]
     if not np.array_equal(layers, labels):
         raise WriteError("The NRRD file did not read back as written: voxels differ.")
     if not segmentation.volume.same_grid(affine, labels.shape[1:]):
         raise WriteError("The NRRD file did not read back as written: its geometry differs.")
-    for index, segment in enumerate(segmentation.segments):
-        if keys.get(f"Segment{index}_Name") != " ".join(segment.label.split()):
-            raise WriteError(
-                f"The NRRD file did not read back as written: the name of segment {segment.number} differs."
-            )
+    for key, value in keys.items():
+        if found.get(key, "") != value:
+            raise WriteError(f"The NRRD file did not read back as written: {key} differs.")

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from edgeflow_med.errors import WriteError
+from edgeflow_med.errors import ReadError, WriteError
 from edgeflow_med.io import save
-from edgeflow_med.segmentation import AlgorithmType, Segment, Segmentation
+from edgeflow_med.segmentation import AlgorithmType, Code, Segment, Segmentation
+from tests.io.here import read_segmentation
 from tests.phantoms import Phantom, ellipsoid, one_segment
 
 PHANTOM = Phantom()
@@ -80,6 +81,58 @@ def test_labels_alike_or_without_letters_still_give_names_of_their_own(tmp_path:
     segments = [replace(segment, label=label) for segment, label in zip(written.segments, ("A-1", "a1"), strict=True)]
     saved = save(replace(written, segments=tuple(segments)), tmp_path / "y.nii", separate=True)
     assert [path.name for path in saved.paths] == ["y_label-A1_mask.nii", "y_label-a12_mask.nii"]
+
+
+def test_names_codes_and_tracking_come_back_with_the_label_map(tmp_path: Path) -> None:
+    written = two()
+    liver = replace(
+        written.segments[1],
+        category=Code("123037004", "SCT", "Anatomical Structure"),
+        type=Code("10200004", "SCT", "Liver"),
+        region=Code("818983003", "SCT", "Abdomen"),
+        tracking_uid="1.2.3",
+        tracking_id="Liver, first visit",
+        colour=(1, 2, 3),
+    )
+    written = replace(written, segments=(written.segments[0], liver))
+    save(written, tmp_path / "x_dseg.nii.gz", bids=True)
+    found = read_segmentation(tmp_path / "x_dseg.nii.gz", VOLUME)
+    assert found.segments == tuple(replace(segment, unreviewed_slices=0) for segment in written.segments)
+    np.testing.assert_array_equal(found.masks, written.masks)
+    saved = save(written, tmp_path / "y.nii", bids=True, separate=True)  # 1 inside, whatever the number
+    alone = read_segmentation(saved.paths[2], VOLUME)
+    assert alone.segments == (replace(liver, number=1, unreviewed_slices=0),)
+
+
+def test_names_and_colours_come_from_anyones_table_of_labels(tmp_path: Path) -> None:
+    path = tmp_path / "sub-01_dseg.nii.gz"
+    save(two(), path)
+    path.with_name("sub-01_dseg.json").write_text('{"Manual": true}')
+    path.with_name("sub-01_dseg.tsv").write_text("index\tname\tcolor\n2\tLiver\t#0A0B0C\n9\tSpleen\tred\n", "utf-8")
+    segments = read_segmentation(path, VOLUME).segments
+    assert [(segment.number, segment.label) for segment in segments] == [(1, "Segment 1"), (2, "Liver")]
+    assert segments[1].colour == (10, 11, 12)
+    path.with_name("sub-01_dseg.tsv").write_text("participant_id\tage\nsub-01\t50\n", "utf-8")
+    assert [segment.label for segment in read_segmentation(path, VOLUME).segments] == ["Segment 1", "Segment 2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("x_dseg.json", "{"),
+        ("x_dseg.json", "[]"),
+        ("x_dseg.json", '{"Segments": 4}'),
+        ("x_dseg.json", '{"Segments": [{"number": 1}]}'),
+        ("x_dseg.json", "[" * 100_000),
+        ("x_dseg.tsv", "index\tname\none\tLiver\n"),
+        ("x_dseg.tsv", f"index\tname\n1\t{'x' * 2**24}\n"),
+    ],
+)
+def test_a_broken_file_beside_a_label_map_is_refused_by_name(name: str, text: str, tmp_path: Path) -> None:
+    save(two(), tmp_path / "x_dseg.nii")
+    (tmp_path / name).write_text(text, "utf-8")
+    with pytest.raises(ReadError, match=rf"^{name}, which says what x_dseg\.nii holds, is broken"):
+        read_segmentation(tmp_path / "x_dseg.nii", VOLUME)
 
 
 def test_an_option_for_another_format_is_passed_over(tmp_path: Path) -> None:

@@ -185,8 +185,10 @@ def test_the_file_tells_the_truth(volume: Volume, tmp_path: Path) -> None:
         ("two\nlines", "two lines"),
         ("x" * 70, "x" * 61 + "..."),
         ("腫瘍" * 32, "腫瘍" * 32),
+        ("\x1b[31m red\0", "[31m red"),
+        (" ", "Segment 1"),
     ],
-    ids=["backslash", "two lines", "too long", "64 characters of 3 bytes"],
+    ids=["backslash", "two lines", "too long", "64 characters of 3 bytes", "control characters", "none"],
 )
 def test_labels_that_dicom_cannot_hold_are_bent_as_little_as_possible(label, written, volume, tmp_path) -> None:
     save(one_segment(volume, ellipsoid(PHANTOM), label), tmp_path / "lesion.dcm")

@@ -47,6 +47,13 @@ def test_what_the_header_says(tmp_path: Path) -> None:
     np.testing.assert_allclose(header.get_sform(), header.get_qform(), atol=1e-5)
 
 
+def test_a_field_that_reads_back_differently_is_caught(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(nibabel.Nifti1Header, "set_xyzt_units", lambda *_: None)
+    with pytest.raises(WriteError, match="did not read back as written: xyzt_units differs"):
+        save(one_segment(Phantom().volume(), ellipsoid(Phantom())), tmp_path / "lesion.nii.gz")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_sheared_grid_is_kept_in_the_sform(tmp_path: Path) -> None:
     phantom = replace(Phantom(), step=(0.3, 0.9, 2.2))
     volume, mask = phantom.volume(), ellipsoid(phantom)

@@ -9,11 +9,13 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import nrrd
 import numpy as np
 import pytest
 import SimpleITK
 
 from edgeflow_med.errors import GeometryError, ReadError, WriteError
+from edgeflow_med.io import nrrd as nrrd_writer
 from edgeflow_med.io import save
 from edgeflow_med.io.nrrd import terminology
 from edgeflow_med.segmentation import AlgorithmType, Code, Segment, Segmentation
@@ -182,6 +184,39 @@ def test_colour_images_are_refused(tmp_path: Path) -> None:
         read_volume(tmp_path / "colour.nrrd")
 
 
+@pytest.mark.parametrize(
+    ("label", "written"), [("C:\\new", "C:\\new"), ("a:=b\n# c", "a:=b # c"), ("\x1b[31m red\0", "[31m red")]
+)
+def test_labels_are_kept_on_one_line_whatever_the_format_makes_of_their_letters(label, written, tmp_path: Path) -> None:
+    volume = PHANTOM.volume()
+    segment = Segment(1, label, algorithm_name="a|b\nc\\n", tracking_id="t\\n|x", tracking_uid="1.2.3")
+    save(Segmentation(volume, (segment,), (ellipsoid(PHANTOM),)), tmp_path / "x.seg.nrrd")
+    (found,) = read_segmentation(tmp_path / "x.seg.nrrd", volume).segments
+    assert (found.label, found.algorithm_name, found.tracking_id) == (written, "a b c\\n", "t\\n x")
+    assert nrrd.read_header(str(tmp_path / "x.seg.nrrd"))["Segment0_Layer"] == "0"
+
+
+@pytest.mark.parametrize("key", ["Segment0_Name", "Segment0_Color", "Segment1_Tags", "Segment2_LabelValue"])
+def test_a_key_that_reads_back_differently_is_caught(key: str, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "three.seg.nrrd").write_bytes(b"old")
+    plain = nrrd_writer._header
+    monkeypatch.setattr(
+        nrrd_writer, "_header", lambda segments, layers, keys: plain(segments, layers, keys | {key: "9"})
+    )
+    with pytest.raises(WriteError, match=f"did not read back as written: {key} differs"):
+        save(three(PHANTOM.volume()), tmp_path / "three.seg.nrrd")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+def test_values_that_no_segment_describes_are_refused(tmp_path: Path) -> None:
+    """Else their voxels would be gone without a word."""
+    save(three(PHANTOM.volume()), tmp_path / "three.seg.nrrd")
+    content = (tmp_path / "three.seg.nrrd").read_bytes()
+    (tmp_path / "lost.seg.nrrd").write_bytes(content.replace(b"Segment2_", b"Segment9_"))
+    with pytest.raises(ReadError, match="label values that none of its segments describes"):
+        read_segmentation(tmp_path / "lost.seg.nrrd", PHANTOM.volume())
+
+
 def test_a_slicer_segmentation_keeps_names_codes_and_overlap(tmp_path: Path) -> None:
     volume = PHANTOM.volume()
     written = three(volume)
@@ -212,13 +247,22 @@ def test_slicerio_finds_what_slicer_keeps_of_a_segment(tmp_path: Path) -> None:
     np.testing.assert_allclose(ijk_to_lps @ (5, 4, 3, 1), volume.affine @ (3, 4, 5, 1), atol=1e-9)
 
 
+def python_with_slicer() -> str | None:
+    """An interpreter that has 3D Slicer's libraries, if any: this one or that of the tests of the Slicer module."""
+    if find_spec("slicer_core") is not None:
+        return sys.executable
+    beside = Path(__file__).parents[2] / ".venv-slicer"
+    return next((str(path) for path in (beside / "bin/python", beside / "Scripts/python.exe") if path.exists()), None)
+
+
 def test_slicer_opens_it(tmp_path: Path) -> None:
-    if find_spec("slicer_core") is None:
-        pytest.skip("slicer-core is not installed; `pip install slicer-core` enables this check")
+    python = python_with_slicer()
+    if python is None:
+        pytest.skip("slicer-core is not installed; `make test-slicer` installs it")
     volume = PHANTOM.volume()
     written = three(volume)
     save(written, tmp_path / "three.seg.nrrd")
-    command = [sys.executable, "-c", SLICER, str(tmp_path / "three.seg.nrrd")]
+    command = [python, "-c", SLICER, str(tmp_path / "three.seg.nrrd")]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     segments = json.loads(result.stdout.split("RESULT")[1])
     assert len(segments) == 3
