@@ -14,6 +14,7 @@ from pydicom import Dataset
 from edgeflow_med.errors import EdgeFlowError, GeometryError, ReadError, UsageError
 from edgeflow_med.io import child, list_series, read_segmentation, read_volume, save
 from tests.io import bombs, here, measured_child
+from tests.io.edits import put
 from tests.phantoms import Phantom, ellipsoid, one_segment, write_enhanced, write_series
 
 # What the phantoms do wrong on purpose, pydicom says while it writes them.
@@ -67,7 +68,7 @@ def test_segmentations_too(suffix: str, tmp_path: Path) -> None:
     with pytest.raises(GeometryError, match="lies on another grid"):
         read_segmentation(path, replace(volume, affine=volume.affine + 0.5 * np.eye(4)[3] * np.eye(4)[:, :1]))
     if suffix == ".dcm":
-        write_series(tmp_path / "other", PHANTOM)
+        write_series(tmp_path / "other", PHANTOM, put(FrameOfReferenceUID="1.2.3"))
         with pytest.raises(GeometryError, match="another frame of reference"):
             read_segmentation(path, here.read_volume(tmp_path / "other"))
 
