@@ -53,8 +53,9 @@ test-deps:
 	@if [ -f /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then scripts/test-deps || echo "Without them some tests skip."; fi
 
 .PHONY: fuzz
-fuzz: venv ## spoil 10,000 files of each format and read them, and files made to do harm; about 15 minutes
-	nice -n 10 $(RUN) -W ignore -m tests.io.fuzz --count 10000 --output benchmarks/results/fuzz.json
+fuzz: venv ## spoil 10,000 files of each format and read them, and files made to do harm; about 20 minutes
+	-$(RUN) -m pip install --quiet -c constraints.txt -e ".[fuzz]"
+	nice -n 10 $(RUN) -W ignore -m tests.io.fuzz --count 10000 --guided 60 --output benchmarks/results/fuzz.json
 
 .PHONY: accept-seg accept-save bench-seg
 accept-seg: venv ## have five readers and validators judge our DICOM-SEG files

@@ -20,6 +20,7 @@ import time
 import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def serve() -> None:
         output.flush()
         for line in sys.stdin.buffer:
             began = time.process_time()
-            kind, message = _read(json.loads(line))
+            kind, message = outcome(json.loads(line))
             answer = {
                 "kind": kind,
                 "message": message,
@@ -121,7 +122,7 @@ def serve() -> None:
             output.flush()
 
 
-def _read(request: dict[str, Any]) -> tuple[str, str]:
+def outcome(request: dict[str, Any]) -> tuple[str, str]:
     """What came of a file: "read", the name of the error, or "unnamed" with what escaped, and a message."""
     try:
         if request["verb"] == "prompts":
@@ -198,6 +199,7 @@ def machine() -> str:
 def main() -> int:
     """All formats and all bombs; 1 if anything escaped that has no name, 0 if not."""
     from tests.io.bombs import explode_all
+    from tests.io.guided import explore
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--child", action="store_true", help="be the process that reads")
@@ -205,6 +207,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--only", choices=list(seeds.FORMATS), action="append", help="formats; all by default")
     parser.add_argument("--keep", type=Path, default=Path("out/fuzz"), help="where files go that the reader died of")
+    parser.add_argument("--guided", type=int, default=0, help="seconds for each format to be guided by coverage after")
     parser.add_argument("--output", type=Path, help="where the figures go")
     given = parser.parse_args()
     if given.child:
@@ -226,9 +229,13 @@ def main() -> int:
     if not given.only:
         document["bombs"] = explode_all()
         print(json.dumps(document["bombs"], indent=1))
+    if given.guided and find_spec("atheris"):
+        document["guided"] = {name: explore(name, given.guided) for name in given.only or seeds.FORMATS}
+        print(json.dumps(document["guided"], indent=1))
     if given.output:
         given.output.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
-    return int(any(found["unnamed"] for found in document["formats"].values()))
+    guided = any(found["status"] for found in document.get("guided", {}).values())
+    return int(guided or any(found["unnamed"] for found in document["formats"].values()))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.io import fuzz, seeds
+from tests.io.guided import explore
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits memory by a means that Windows lacks")
 
@@ -21,6 +22,14 @@ def test_spoilt_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
     assert found["messages_with_the_patient"] == 0
     assert found["outcomes"].get("read", 0) > 0, "every file is spoilt beyond reading, so little is tested"
     assert found["outcomes"].get("ReadError", 0) + found["outcomes"].get("PromptError", 0) > 10
+
+
+@pytest.mark.slow
+def test_fuzzing_can_be_guided_by_coverage() -> None:
+    pytest.importorskip("atheris", reason="atheris is not installed; `make fuzz` installs it")
+    found = explore("prompts", 5)
+    assert (found["status"], found["wrong"]) == (0, [])
+    assert found["files"] > 100
 
 
 def test_an_escaped_error_and_a_dead_process_are_noticed(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 
+from edgeflow_med.io import local
+from tests.cli.conftest import run_command
 from tests.cli.scans import BALL, CENTRE, values
 from tests.io.edits import compress_lossless_jpeg
 from tests.phantoms import write_series
@@ -71,6 +73,29 @@ def leaks(calls: list[bytes]) -> list[bytes]:
     return [
         call[:300] for call in told if b"<pipe:[" not in call.split(b",")[0] and b".dcm>" not in call.split(b",")[0]
     ]
+
+
+def test_a_case_with_its_journal_and_exports_does_not_tell_the_name(
+    series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.setattr("edgeflow_med.io.child.read_volume", local.read_volume)  # the child has tests of its own
+    case, centre = ("case", tmp_path / "case"), ",".join(map(str, CENTRE))
+    for arguments in (
+        (*case, "new", series, "--label", "Ball"),
+        (*case, "paint", centre, "--width", "9"),
+        (*case, "undo"),
+        (*case, "redo"),
+        (*case, "export", tmp_path / "ball.seg.nrrd"),
+        (*case, "status"),
+    ):
+        ran = run_command(*arguments)
+        assert (ran.status, ran.err) == (0, ""), arguments
+        assert CANARY.decode() not in ran.out
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path.suffix for path in files} >= {".jsonl", ".nrrd"}, files.keys()
+    assert [path for path, content in files.items() if CANARY in content + str(path).encode()] == []
 
 
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
