@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -28,10 +30,12 @@ from edgeflow_med.io.info import SeriesInfo
 from edgeflow_med.segmentation import AlgorithmType, Code, Segment, Segmentation
 from edgeflow_med.volume import Volume
 
-# What the child may take: memory in bytes and seconds, each growing with the size of the input and, for segments, with
-# that of the grid that they lie on.
+# What the child may take: bytes of memory and seconds of the processor, each growing with the size of the input and,
+# for segments, with that of the grid that they lie on. On a busy machine it takes several times as long by the clock.
 BASE_MEMORY, MEMORY_FACTOR, MEMORY_PER_VOXEL = 2 * 2**30, 20, 64
 BASE_SECONDS, SECONDS_PER_BYTE, SECONDS_PER_VOXEL = 20.0, 1e-6, 1e-7
+PATIENCE = 3
+_OUT_OF_TIME = -getattr(signal, "SIGXCPU", 0) or None  # what a process ends with then
 _PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from edgeflow_med.io.child import serve; serve()"
 
 
@@ -101,7 +105,7 @@ def _ask(paths: Sequence[Path], request: dict[str, Any], voxels: int = 0) -> Ans
     size = _size(paths)
     memory = BASE_MEMORY + MEMORY_FACTOR * size + MEMORY_PER_VOXEL * voxels
     seconds = BASE_SECONDS + SECONDS_PER_BYTE * size + SECONDS_PER_VOXEL * voxels
-    request |= {"paths": [str(path) for path in paths], "memory": memory}
+    request |= {"paths": [str(path) for path in paths], "memory": memory, "seconds": seconds}
     with subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, json.dumps(sys.path)],
         stdin=subprocess.PIPE,
@@ -111,7 +115,7 @@ def _ask(paths: Sequence[Path], request: dict[str, Any], voxels: int = 0) -> Ans
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        timer = threading.Timer(seconds, process.kill)
+        timer = threading.Timer(PATIENCE * seconds, process.kill)
         timer.start()
         try:
             with process.stdin as pipe:
@@ -125,6 +129,7 @@ def _ask(paths: Sequence[Path], request: dict[str, Any], voxels: int = 0) -> Ans
             process.kill()
     name = paths[0].name
     if answer is None:
+        late |= process.returncode == _OUT_OF_TIME
         reason = f"took longer than {seconds:.0f} s" if late else "crashed its reader"
         raise ReadError(f"{name} {reason}; it is broken, or made to do harm. Nothing was read.")
     if "error" in answer.words:
@@ -174,6 +179,7 @@ def serve() -> None:
     """The child: one request from standard input, one answer to standard output."""
     request = json.loads(sys.stdin.buffer.read())
     limit_memory(request["memory"])
+    limit_time(request["seconds"])
     with private_output() as output:
         answer = answer_to(request)
         line = json.dumps({**answer.words, "sizes": [len(blob) for blob in answer.blobs]})
@@ -253,6 +259,15 @@ def limit_memory(limit: int) -> None:
     except ImportError:
         return  # Windows: the limit on time remains
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def limit_time(seconds: float) -> None:
+    """End this process when it has used so many seconds of the processor."""
+    with contextlib.suppress(ImportError):  # Windows: the parent's patience remains
+        import resource
+
+        soft = math.ceil(seconds)
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, soft + 1))
 
 
 def _segment_from(words: dict[str, Any]) -> Segment:

@@ -97,9 +97,23 @@ def test_a_child_that_dies_is_a_read_error(tmp_path: Path, monkeypatch) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a file that never ends")
 def test_a_child_that_hangs_is_ended(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(child, "BASE_SECONDS", 1.0)
+    monkeypatch.setattr(child, "PATIENCE", 1)
     os.mkfifo(tmp_path / "endless.dcm")
     with pytest.raises(ReadError, match=r"endless\.dcm took longer than 1 s"):
         read_volume(tmp_path / "endless.dcm")
+
+
+def test_a_child_that_never_stops_working_is_ended_by_its_own_time(tmp_path: Path, monkeypatch) -> None:
+    """Seconds of the processor count, so that a busy machine refuses nothing."""
+    write_series(tmp_path, PHANTOM)
+    monkeypatch.setattr(child, "BASE_SECONDS", 0.5)
+    monkeypatch.setattr(child, "PATIENCE", 1000)
+    endless = (
+        "import json, sys; from edgeflow_med.io.child import limit_time; limit_time(json.load(sys.stdin)['seconds'])"
+    )
+    monkeypatch.setattr(child, "_PROGRAM", f"{endless}\nwhile True: pass")
+    with pytest.raises(ReadError, match="took longer than 1 s; it is broken, or made to do harm"):
+        read_volume(tmp_path)
 
 
 @pytest.mark.parametrize("name", bombs.BOMBS)
