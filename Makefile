@@ -76,10 +76,13 @@ accept-session: venv ## kill a session at 200 random moments, fill its disk, tak
 bench-session: venv ## memory and milliseconds of 1,000 steps of a session on 512 x 512 x 600; about 3 minutes
 	$(RUN) -m benchmarks.session
 
-.PHONY: bench-propagation
+.PHONY: bench-propagation calibrate-brakes
 bench-propagation: venv ## propagation against contour interpolation and copying, and the order of review; about 15 minutes
 	$(RUN) -m pip install --quiet -c constraints.txt -e ".[benchmarks]"
-	$(RUN) -m benchmarks.propagation
+	$(RUN) -m benchmarks.propagation $(if $(MODEL),--model $(MODEL))
+
+calibrate-brakes: venv ## find out when propagation should stop with a model (MODEL=...), and write it into its metadata
+	$(RUN) -m benchmarks.propagation_calibration --write $(if $(MODEL),--model $(MODEL))
 
 .PHONY: field-report
 field-report: venv test-deps ## every method side by side, with pictures; FIELD=--quick goes through it once; goes on where it was

@@ -1,4 +1,6 @@
-"""Propagation against what a reader would do without it, and the order of review: ``python -m benchmarks.propagation``.
+"""Propagation against what a reader would do without it, and the order of review.
+
+    python -m benchmarks.propagation --model edgeflow_w18      # or: make bench-propagation MODEL=edgeflow_w18
 
 Each object is annotated by the robot user on one slice, its middle, and on two, at a quarter and three quarters of its
 extent (3 clicks each at most, fewer if the IoU reaches 0.9). All methods get the same annotations.
@@ -8,7 +10,8 @@ extent (3 clicks each at most, fewer if the IoU reaches 0.9). All methods get th
 - *between two slices*: ours, copying the nearer slice, and ITK's morphological contour interpolation (package
   ``itk-morphologicalcontourinterpolation``, Zukic et al., Insight Journal 2016), all on the slices in between.
 - *review*: how many of the slices proposed from one slice have to be looked at to find those with Dice below 0.9, in
-  the order of expected Dice and in the order of the volume.
+  the order of expected Dice, in the order of the volume, and at best; over all objects together, as in a list of work,
+  and in each by itself, as in one case.
 
 Writes ``propagation.json`` and ``propagation.png``. A run that was stopped goes on where it was.
 """
@@ -17,10 +20,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import subprocess
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +31,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.objects import Mask, Object, contour_interpolation
+from benchmarks.seg.machine import provenance
 from edgeflow_med import metrics
 from edgeflow_med.evaluation.datasets import read_dataset
 from edgeflow_med.evaluation.targets import MIN_PIXELS
 from edgeflow_med.evaluation.volumes import middle_slice, overrun, sample_objects
 from edgeflow_med.predictors.base import Predictor
+from edgeflow_med.propagation import Brakes
+from edgeflow_med.weights import DEFAULT_MODEL
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 GOOD = 0.9
+SHARES = {"half": 0.5, "three_quarters": 0.75, "nine_tenths": 0.9, "all": 1.0}
 METHODS = {
     "edgeflow": "EdgeFlow-Med",
     "interpolation": "contour interpolation (ITK)",
@@ -112,9 +118,6 @@ def summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Means over objects; medians of the ends; how much sooner bad slices are found."""
     ends = np.array([end for record in records for end in record["one"]["ends"]])
     bridged = [record["between"] for record in records if record["between"]]
-    found, in_order = positions(records)
-    slices = sum(len(record["one"]["review"]) for record in records)
-    half = (len(found) + 1) // 2 - 1
 
     def mean(rows: Sequence[dict[str, Any]], name: str) -> dict[str, float]:
         return {key: round(float(np.mean([row[name][key] for row in rows])), 4) for key in ("dice", "good")}
@@ -129,14 +132,40 @@ def summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "ends_within_1": round(float(np.mean(np.abs(ends) <= 1)), 4),
         },
         "between_two": {name: mean(bridged, name) for name in METHODS} | {"objects": len(bridged)} if bridged else {},
-        "review": {
-            "slices": slices,
-            "bad": len(found),
-            "looked_at_for_half_of_the_bad": [float(found[half]), float(in_order[half])] if len(found) else [],
-            "times_sooner": round(float(in_order[half] / found[half]), 2) if len(found) else None,
-            "times_sooner_at_best": round(float(in_order[half] / (half + 1)), 2) if len(found) else None,
-        },
+        "review": review(records),
     }
+
+
+def review(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """How many slices are looked at until shares of the bad ones are found, and how many times sooner that is.
+
+    No order finds bad slices sooner than one that has them all in front: where every second slice is bad, half as many
+    looks as in order are the best possible. Within objects, those count whose slices are partly good and partly bad.
+    """
+    found, in_order = positions(records)
+    told: dict[str, Any] = {"slices": sum(len(record["one"]["review"]) for record in records), "bad": len(found)}
+    if not len(found):
+        return told
+    for name, share in SHARES.items():
+        last = int(np.ceil(share * len(found))) - 1
+        told[f"looked_at_for_{name}"] = {
+            "by_expected_dice": int(found[last]),
+            "in_order": int(in_order[last]),
+            "at_best": last + 1,
+            "times_sooner": round(float(in_order[last] / found[last]), 2),
+            "times_sooner_at_best": round(float(in_order[last] / (last + 1)), 2),
+        }
+    each = [(positions([record]), len(record["one"]["review"])) for record in records]
+    mixed = [places for places, slices in each if 0 < len(places[0]) < slices]
+    if mixed:
+        ours, theirs, best = np.array([(f.mean(), o.mean(), (len(f) + 1) / 2) for f, o in mixed]).T
+        told["mean_place_of_a_bad_slice_within_its_object"] = {
+            "objects": len(mixed),
+            "by_expected_dice": round(float(ours.mean()), 1),
+            "in_order": round(float(theirs.mean()), 1),
+            "at_best": round(float(best.mean()), 1),
+        }
+    return told
 
 
 def draw(records: Sequence[dict[str, Any]], path: Path) -> None:
@@ -172,23 +201,33 @@ def draw(records: Sequence[dict[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
-def measure(
-    folders: Sequence[Path], count: int, predictor: Predictor, done: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
-    """Records of all objects, those in ``done`` not measured again."""
-    for folder in folders:
-        dataset = read_dataset(folder)
-        for target in sample_objects(dataset, count, seed=0):
-            name = f"{dataset.name}/{target.id}"
-            if name not in done:
-                scan = Object.read(dataset, target)
-                done[name] = {
-                    "dataset": dataset.name,
-                    "object": target.id,
-                    "one": from_one(scan, predictor),
-                    "between": between_two(scan, predictor),
-                }
-            yield done[name]
+def measure(folders: Sequence[Path], count: int, predictor: Predictor, partial: Path) -> list[dict[str, Any]]:
+    """Records of all objects; those that ``partial`` holds from a run that was stopped are not measured again."""
+    about = model_of(predictor)
+    known = json.loads(partial.read_text("utf-8")) if partial.exists() else {}
+    done = {(r["dataset"], r["object"]): r for r in known.get("records", []) if known["of"] == about}
+    datasets = [read_dataset(folder) for folder in folders]
+    targets = [(dataset, target) for dataset in datasets for target in sample_objects(dataset, count, seed=0)]
+    records: list[dict[str, Any]] = []
+    for dataset, target in targets:
+        began, record = time.monotonic(), done.get((dataset.name, target.id))
+        if record is None:
+            scan = Object.read(dataset, target)
+            record = {"dataset": dataset.name, "object": target.id, "one": from_one(scan, predictor)}
+            record["between"] = between_two(scan, predictor)
+        records.append(record)
+        partial.write_text(json.dumps({"of": about, "records": records}), "utf-8")
+        dice, seconds = record["one"]["edgeflow"]["dice"], time.monotonic() - began
+        print(f"{len(records)} of {len(targets)} {dataset.name} {target.id}: {dice:.3f}, {seconds:.0f} s", flush=True)
+    return records
+
+
+def model_of(predictor: Predictor) -> dict[str, Any]:
+    """What the figures depend on: the model, and when propagation with it stops."""
+    return {
+        "model": f"{predictor.name} {predictor.version}",
+        "brakes": asdict(Brakes.of(predictor).calibration),
+    }
 
 
 def load(model: str) -> Predictor:
@@ -213,44 +252,23 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/bench"), help="folder of data sets")
-    parser.add_argument("--model", default="edgeflow_w18", help="name of a model, or a training run's checkpoint")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name of a model, or a training run's checkpoint")
     parser.add_argument("--objects", type=int, default=3, help="objects per data set")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/propagation.json"))
     given = parser.parse_args()
-    predictor = load(given.model)
+    predictor, began = load(given.model), provenance()
     folders = sorted(path.parent for path in given.data.glob("*/dataset.json"))
-    version = f"{predictor.name} {predictor.version}"
-    old = json.loads(given.out.read_text("utf-8")) if given.out.exists() else {}
-    done = {f"{r['dataset']}/{r['object']}": r for r in old.get("records", [])} if old.get("model") == version else {}
-    records: list[dict[str, Any]] = []
-    for record in measure(folders, given.objects, predictor, done):
-        records.append(record)
-        print(f"{record['dataset']} {record['object']}: {record['one']['edgeflow']['dice']:.3f}", flush=True)
-        write(given.out, version, records)
+    if not folders:
+        parser.error(f"{given.data} holds no data sets; give --data FOLDER")
+    partial = given.out.with_name(f"{given.out.name}.partial")
+    records = measure(folders, given.objects, predictor, partial)
+    sets = dict.fromkeys(record["dataset"] for record in records)
+    figures = {"all": summary(records)} | {name: summary([r for r in records if r["dataset"] == name]) for name in sets}
+    document = {**began, **model_of(predictor), "figures": figures, "records": records}
+    given.out.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
     draw(records, given.out.with_suffix(".png"))
-    print(json.dumps(summary(records), indent=1))
-
-
-def write(path: Path, model: str, records: Sequence[dict[str, Any]]) -> None:
-    """Everything, as JSON."""
-    sets = sorted({record["dataset"] for record in records})
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-    document = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "commit": commit.stdout.strip(),
-        "machine": f"2 cores, {cpu_model()}",
-        "model": model,
-        "figures": {"all": summary(records)}
-        | {name: summary([r for r in records if r["dataset"] == name]) for name in sets},
-        "records": list(records),
-    }
-    path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-
-
-def cpu_model() -> str:
-    """What the kernel calls the processor."""
-    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    partial.unlink()
+    print(json.dumps(figures["all"], indent=1))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,22 @@
-"""Find the weights of the brakes on the validation split: ``python -m benchmarks.propagation_calibration``.
+"""Find out when propagation should stop, for the weights of one model, on the validation split.
+
+    python -m benchmarks.propagation_calibration --model edgeflow_w18 --write      # or: make calibrate-brakes
 
 Objects of the training sets' validation cases are annotated on their middle slice by the robot user and propagated
 without brakes, some slices beyond their ends. Each step is then either in the structure or out of it; a logistic
-regression of that on the evidence gives ``TERMS`` and ``BIAS`` of :mod:`edgeflow_med.propagation.brakes`, and leaving
-out each patient in turn tells how well it does on others. Signs are fixed (a sharper edge never speaks against a
-structure), every data set weighs the same.
+regression of that on the evidence gives the :class:`edgeflow_med.propagation.Calibration`, and leaving out each patient
+in turn tells how well it does on others. Signs are fixed (a sharper edge never speaks against a structure), every data
+set weighs the same.
 
-Prints what goes into ``brakes.py`` and into ``docs/explanation/propagation.md``. Run it again for new weights.
+Prints how well it separates (for ``docs/explanation/propagation.md``) and the calibration itself; ``--write`` puts it
+into the model's ``configs/metadata.json``, from where propagation takes it. Stopped and started again it goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,15 +33,15 @@ from edgeflow_med import metrics
 from edgeflow_med.evaluation.datasets import read_dataset
 from edgeflow_med.evaluation.volumes import middle_slice, sample_objects
 from edgeflow_med.predictors.base import Predictor
-from edgeflow_med.propagation import Brakes, Evidence, expected_dice, propagate
+from edgeflow_med.propagation import Brakes, Calibration, Evidence, expected_dice, propagate
 from edgeflow_med.propagation.brakes import TERMS
 from edgeflow_med.training.cases import is_validation
+from edgeflow_med.weights import DEFAULT_MODEL, find_bundle
 
 SETS = ("SarcomaMR", "SarcomaCT", "LungNoduleCT", "Hippocampus", "GliomaMR")
 BEYOND = 4
 RELEASED = Brakes(presence=0.0, shrink=0.0, grow=np.inf, smallest=1)
 PENALTY = 0.1  # of squared weights per standard deviation: measures that say the same share the weight
-SIGNS = {name: np.sign(term.weight) for name, term in TERMS.items()}
 
 Array = NDArray[np.float64]
 
@@ -82,7 +86,7 @@ def fit(measures: Array, inside: Array, weights: Array) -> Array:
         likelihood = inside * logits - np.logaddexp(0.0, logits)
         return float(-(weights * likelihood).sum() / weights.sum() + PENALTY * (coefficients[:-1] ** 2).sum())
 
-    bounds = [(0, None) if sign > 0 else (None, 0) for sign in SIGNS.values()]
+    bounds = [(0, None) if term.sign > 0 else (None, 0) for term in TERMS.values()]
     found = minimize(loss, np.zeros(design.shape[1]), bounds=[*bounds, (None, None)]).x
     return np.array([*(found[:-1] / scale), found[-1]])
 
@@ -134,17 +138,17 @@ def separation(values: Array, inside: Array) -> float:
     return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(inside) - count)))
 
 
-def report(steps: Sequence[dict[str, Any]]) -> None:
+def report(steps: Sequence[dict[str, Any]]) -> Calibration:
     """Print everything."""
     measures, inside = inputs(steps), np.array([float(s["inside"]) for s in steps])
     sets = [s["set"] for s in steps]
     weights = np.array([1 / sets.count(name) for name in sets])
     coefficients = fit(measures, inside, weights)
     print(f"{len(steps)} steps of {len({(s['set'], s['object']) for s in steps})} objects, {inside.mean():.0%} inside")
-    for number, name in enumerate(TERMS):
-        usual = float(np.average(measures[:, number], weights=weights * inside))
-        area = separation(measures[:, number] * SIGNS[name], inside)
-        print(f"  {name:9s} weight {coefficients[number]:+6.2f}  usual {usual:.2f}  AUC alone {area:.2f}")
+    usual = np.average(measures, axis=0, weights=weights * inside)
+    for number, (name, term) in enumerate(TERMS.items()):
+        area = separation(measures[:, number] * term.sign, inside)
+        print(f"  {name:9s} weight {coefficients[number]:+6.2f}  usual {usual[number]:.2f}  AUC alone {area:.2f}")
     others = left_out(steps, measures, inside, weights)
     print(f"  bias {coefficients[-1]:+.2f}; AUC of all, patients left out: {separation(others, inside):.3f}")
     print("no brakes", consequences(steps, np.ones(len(steps), bool)))
@@ -161,27 +165,55 @@ def report(steps: Sequence[dict[str, Any]]) -> None:
             f"rank correlation {spearmanr(expected, true)[0]:.2f}, of quality alone "
             f"{spearmanr([s['quality'] for s in own], true)[0]:.2f}"
         )
+    weighed, means = (
+        {name: float(f"{value:.3g}") for name, value in zip(TERMS, values, strict=True)}
+        for values in (coefficients[:-1] + 0.0, usual)  # + 0.0: no minus before zero
+    )
+    return Calibration(float(f"{coefficients[-1]:.3g}"), weighed, means)
+
+
+def collect(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """The steps of all objects, those in the file of steps not walked again if they are of the same weights."""
+    predictor = load(given.model)
+    version = f"{predictor.name} {predictor.version}"
+    known = json.loads(given.steps.read_text("utf-8")) if given.steps.exists() else {}
+    steps: list[dict[str, Any]] = known["steps"] if known.get("model") == version else []
+    done = {(s["set"], s["object"]) for s in steps}
+    given.steps.parent.mkdir(parents=True, exist_ok=True)
+    for dataset in (read_dataset(given.data / name) for name in SETS):
+        for target in sample_objects(dataset, given.objects, seed=0, accept=is_validation):
+            if (dataset.name, target.id) not in done:
+                began = time.monotonic()
+                steps.extend(steps_of(Object.read(dataset, target), predictor))
+                given.steps.write_text(json.dumps({"model": version, "steps": steps}), "utf-8")
+                print(f"{dataset.name} {target.id}: {time.monotonic() - began:.0f} s", flush=True)
+    return steps
+
+
+def write(model: str, brakes: dict[str, Any]) -> Path:
+    """Put the calibration into a bundle's metadata."""
+    path = find_bundle(model).path / "configs" / "metadata.json"
+    content = json.loads(path.read_text("utf-8"))
+    content["edgeflow"]["brakes"] = brakes
+    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    return path
 
 
 def main() -> None:
-    """Collect steps, unless there is a file of them, and report."""
+    """Collect steps, report, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/train"), help="folder of training sets")
-    parser.add_argument("--model", default="edgeflow_w18", help="name of a model, or a training run's checkpoint")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name of a model, or a training run's checkpoint")
     parser.add_argument("--objects", type=int, default=4, help="objects per data set")
-    parser.add_argument("--steps", type=Path, required=True, help="JSON file of steps: read, or written as they come")
+    parser.add_argument(
+        "--steps", type=Path, default=Path("out/brakes.json"), help="where the steps are kept for another run"
+    )
+    parser.add_argument("--write", action="store_true", help="put the calibration into the model's metadata.json")
     given = parser.parse_args()
-    steps: list[dict[str, Any]] = json.loads(given.steps.read_text("utf-8")) if given.steps.exists() else []
-    done = {(s["set"], s["object"]) for s in steps}
-    predictor = load(given.model)
-    for folder in (given.data / name for name in SETS):
-        dataset = read_dataset(folder)
-        for target in sample_objects(dataset, given.objects, seed=0, accept=is_validation):
-            if (dataset.name, target.id) not in done:
-                steps.extend(steps_of(Object.read(dataset, target), predictor))
-                given.steps.write_text(json.dumps(steps), "utf-8")
-                print(dataset.name, target.id, len(steps), flush=True)
-    report(steps)
+    brakes = asdict(report(collect(given)))
+    print(json.dumps({"brakes": brakes}, indent=1))
+    if given.write:
+        print(write(given.model, brakes))
 
 
 if __name__ == "__main__":

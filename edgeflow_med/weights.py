@@ -25,7 +25,8 @@ class Bundle:
     Attributes:
         name: Folder name.
         path: The folder.
-        metadata: ``configs/metadata.json``; under ``edgeflow`` the network's config, the crop policy and the checksum.
+        metadata: ``configs/metadata.json``; under ``edgeflow`` the network's config, the crop policy, the checksum and,
+            in a model that was calibrated, when propagation stops.
     """
 
     name: str
@@ -51,6 +52,11 @@ class Bundle:
     def policy(self) -> dict[str, Any]:
         """Arguments of :class:`edgeflow_med.predictors.zoom.ZoomPolicy`."""
         return dict(self.metadata["edgeflow"]["policy"])
+
+    @property
+    def brakes(self) -> dict[str, Any]:
+        """What :class:`edgeflow_med.propagation.Calibration` reads; empty where the model brings no calibration."""
+        return dict(self.metadata["edgeflow"].get("brakes", {}))
 
 
 def bundle_names() -> list[str]:

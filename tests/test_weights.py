@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from safetensors.torch import load_file, save_file
 from edgeflow_med import load_predictor
 from edgeflow_med.errors import ModelError, UsageError
 from edgeflow_med.network import EdgeFlow
+from edgeflow_med.predictors.lazy import LazyPredictor
 from edgeflow_med.predictors.torch import TorchPredictor
 from edgeflow_med.predictors.zoom import ZoomPolicy
+from edgeflow_med.propagation.brakes import DEFAULT
 from edgeflow_med.training.export import bundle_metadata, to_half
 from edgeflow_med.weights import (
     DEFAULT_MODEL,
@@ -63,6 +66,14 @@ def test_a_whole_bundle_loads(original: Path) -> None:
     predictor = TorchPredictor.from_bundle(bundle, "cpu")
     assert (predictor.name, predictor.version, predictor.policy.size) == ("random", bundle.version, 128)
     assert predictor.device.startswith("cpu")
+
+
+def test_a_model_brings_its_brakes_whoever_loads_it(folder: Path) -> None:
+    brakes = asdict(replace(DEFAULT, bias=-1.5))
+    assert LazyPredictor(str(folder)).brakes == {}
+    edit(folder, brakes=brakes)
+    assert TorchPredictor.from_bundle(open_bundle(folder), "cpu").brakes == brakes
+    assert LazyPredictor(str(folder)).brakes == brakes
 
 
 def test_one_altered_byte_is_refused(folder: Path) -> None:

@@ -141,7 +141,7 @@ def propagate(  # noqa: PLR0913, PLR0917 - one parameter per option
             if step.prediction is not None:
                 console.print(f"Slice {step.index}: expected Dice {step.quality:.2f}")
             if step.stop is not None:
-                console.print(f"Stopped before slice {step.index}: {step.stop.value}")
+                console.print(f"Stopped before slice {step.index}: {step.why}")
         console.print(f"{session.unreviewed(state)} slices of {state.label} are unreviewed")
 
 

@@ -205,7 +205,7 @@ def _name(prompt: Prompt) -> str:
 def _told(step: SliceStep, pixel_mm2: float) -> str:
     """One line on a step of propagation."""
     if step.prediction is None:
-        return f"  Stopped before slice {step.index}: {step.stop}."
+        return f"  Stopped before slice {step.index}: {step.why}."
     area = step.prediction.mask.sum() * pixel_mm2
     return f"  {'Slice ' + str(step.index):<28}{'':8} {area:9.0f} mm2  quality {step.prediction.quality:.2f}"
 

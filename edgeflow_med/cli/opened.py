@@ -26,7 +26,9 @@ PlaneOption = Annotated[
     Literal["axial", "coronal", "sagittal"] | None,
     typer.Option("--plane", help="Plane of the slices. [default: the case's]"),
 ]
-ModelOption = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Which model answers; graphcut needs no weights.")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", metavar="NAME", help="Which model answers; graphcut needs no weights.")
+]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where the model runs.")]
 
 

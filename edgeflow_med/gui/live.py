@@ -230,7 +230,7 @@ class Live:
         try:
             item = walk.send(_or_raise(result))
             while not isinstance(item, SliceRequest):
-                self._report(f"Slice {item.index}: {item.stop or 'proposed'}.")
+                self._report(f"Slice {item.index}: {item.why or 'proposed'}.")
                 item = walk.send(None)
         except StopIteration:
             self._walk = None

@@ -26,6 +26,7 @@ class EdgeFlowInferer(Inferer):
 
     Args:
         policy: Fields of :class:`edgeflow_med.predictors.zoom.ZoomPolicy`; a bundle's metadata has its model's.
+        brakes: When propagation stops; a bundle's metadata has its model's, if it was calibrated.
         propagate: Carry each segment from its prompted slices to their neighbours.
         limit: At most this many slices in each direction.
         device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
@@ -37,12 +38,13 @@ class EdgeFlowInferer(Inferer):
     def __init__(
         self,
         policy: Mapping[str, Any] | None = None,
+        brakes: Mapping[str, Any] | None = None,
         propagate: bool = True,
         limit: int | None = None,
         device: str = "auto",
     ) -> None:
         self.policy = ZoomPolicy(**(policy or {}))
-        self.propagate, self.limit = propagate, limit
+        self.brakes, self.propagate, self.limit = brakes or {}, propagate, limit
         self.device = choose_device(device)
 
     def __call__(
@@ -79,6 +81,7 @@ class EdgeFlowInferer(Inferer):
                 "apply WindowIntensityd first."
             )
         predictor = TorchPredictor(network, "edgeflow", "", self.device, self.policy)
+        predictor.brakes = self.brakes
         labels: Tensor = torch.stack([self._segment(predictor, *pair) for pair in zip(inputs, sets, strict=True)])
         if isinstance(inputs, MetaTensor):
             labels = MetaTensor(labels, meta=dict(inputs.meta))

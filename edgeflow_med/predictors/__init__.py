@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from importlib.util import find_spec
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from edgeflow_med.errors import UsageError
 from edgeflow_med.predictors.base import Predictor
@@ -20,10 +20,12 @@ class KnownModel(NamedTuple):
     Attributes:
         version: As written into files.
         sha256: Of its weights; empty for a model without any.
+        brakes: See :attr:`edgeflow_med.weights.Bundle.brakes`.
     """
 
     version: str
     sha256: str
+    brakes: dict[str, Any]
 
 
 def find_model(name: str) -> KnownModel:
@@ -35,9 +37,9 @@ def find_model(name: str) -> KnownModel:
     if name == GRAPH_CUT:
         from edgeflow_med.predictors.graphcut import GraphCutPredictor
 
-        return KnownModel(GraphCutPredictor().version, "")
+        return KnownModel(GraphCutPredictor().version, "", {})
     bundle = find_bundle(name)
-    return KnownModel(bundle.version, bundle.sha256)
+    return KnownModel(bundle.version, bundle.sha256, bundle.brakes)
 
 
 def load_predictor(name: str = DEFAULT_MODEL, device: str = "auto", engine: Engine = "auto") -> Predictor:

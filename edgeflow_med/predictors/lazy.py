@@ -23,7 +23,8 @@ class LazyPredictor:
     """
 
     def __init__(self, name: str = DEFAULT_MODEL, device: str = "auto") -> None:
-        self.name, self.version = name, find_model(name).version
+        known = find_model(name)
+        self.name, self.version, self.brakes = name, known.version, known.brakes
         self._device = device
         self._loading = threading.Lock()
         self._loaded: Predictor | None = None

@@ -74,7 +74,9 @@ class OnnxPredictor(ZoomPredictor):
             raise ModelError(f"{path} is not a usable ONNX file ({type(error).__name__}); export it again.") from None
         if facts["sha256"] != bundle.sha256:
             raise ModelError(f"{path} was made from other weights than {bundle.name!r} has now; export it again.")
-        return cls(session, bundle.name, bundle.version, ZoomPolicy(**bundle.policy))
+        predictor = cls(session, bundle.name, bundle.version, ZoomPolicy(**bundle.policy))
+        predictor.brakes = bundle.brakes
+        return predictor
 
     @property
     def device(self) -> str:

@@ -55,7 +55,9 @@ class TorchPredictor(ZoomPredictor):
             policy = ZoomPolicy(**bundle.policy)
         except TypeError as error:
             raise ModelError(f"Model {bundle.name!r} has a policy of another version ({error}).") from None
-        return cls(load_network(bundle), bundle.name, bundle.version, choose_device(device), policy)
+        predictor = cls(load_network(bundle), bundle.name, bundle.version, choose_device(device), policy)
+        predictor.brakes = bundle.brakes
+        return predictor
 
     @property
     def device(self) -> str:

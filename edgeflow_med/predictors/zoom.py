@@ -7,8 +7,9 @@ backend only answers one square.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,10 +59,16 @@ class ZoomPolicy:
 
 
 class ZoomPredictor(ABC):
-    """A predictor that answers squares; this class turns slices into squares and back."""
+    """A predictor that answers squares; this class turns slices into squares and back.
+
+    Attributes:
+        policy: How crops are chosen.
+        brakes: What the model's bundle says of when propagation stops; empty if nothing.
+    """
 
     def __init__(self, policy: ZoomPolicy | None = None) -> None:
         self.policy = policy or ZoomPolicy()
+        self.brakes: Mapping[str, Any] = {}
 
     @abstractmethod
     def infer(self, image: Square, previous: Square, guidance: Square) -> SquareAnswer:

@@ -31,6 +31,8 @@ class SliceStep:
         prediction: The answer; None if nothing is to be written there (a brake, or nothing left to look at).
         stop: Why it went no further, on the last step of each run; else None.
         quality: Dice that the answer is expected to reach, in [0, 1]; see :mod:`edgeflow_med.propagation.quality`.
+        presence: Probability that the structure is on the slice, by the brakes' calibration; None where they were not
+            asked.
         evidence: What the brakes were shown; None if the network was not asked, and for a blended slice.
     """
 
@@ -39,7 +41,15 @@ class SliceStep:
     prediction: Prediction | None
     stop: Stop | None = None
     quality: float = 0.0
+    presence: float | None = None
     evidence: Evidence | None = None
+
+    @property
+    def why(self) -> str:
+        """Why it went no further, in words, and if that decided, how likely the structure goes on; else empty."""
+        if self.stop is None or self.presence is None or self.presence >= Brakes.presence:
+            return self.stop or ""
+        return f"{self.stop} ({self.presence:.0%} likely that it goes on; below {Brakes.presence:.0%} it stops)"
 
 
 class Options(TypedDict, total=False):
@@ -91,7 +101,7 @@ def walk(  # noqa: PLR0913 - what is walked, from where, and one keyword per lim
         limit_mm: At most this far from a start.
         anchors: Further slices that must not change.
         excluded: Gives the pixels ``(H, W)`` of a slice that belong to other segments, or None.
-        brakes: When to stop.
+        brakes: When to stop; see :meth:`edgeflow_med.propagation.Brakes.of`.
 
     Yields:
         Requests, to be answered, and steps: one or two per slice, and for each run a last one that says why it stopped.
@@ -112,11 +122,12 @@ def propagate(
     known: Mapping[int, Prediction],
     **options: Unpack[Options],
 ) -> Iterator[SliceStep]:
-    """:func:`walk`, answered by a predictor; arguments as there.
+    """:func:`walk`, answered by a predictor, with its model's brakes if none are given; arguments as there.
 
     Yields:
         One or two steps per slice, and for each run a last one that says why it stopped.
     """
+    options["brakes"] = options.get("brakes") or Brakes.of(predictor)
     steps = walk(image, count, known, **options)
     item = next(steps, None)
     while item is not None:
@@ -167,10 +178,11 @@ class _Course:
             look = Look.of(joined, picture)
             evidence = weigh(answer, carried, last, look, first, drift)
             stop = None if gap.bridged and look.area else self.brakes.check(evidence)
+            presence = None if gap.bridged else self.brakes.calibration.presence(evidence)
             if stop is not None:
-                yield SliceStep(index, direction, None, stop, evidence=evidence)
+                yield SliceStep(index, direction, None, stop, presence=presence, evidence=evidence)
                 return
-            step = SliceStep(index, direction, joined, None, expected_dice(evidence), evidence)
+            step = SliceStep(index, direction, joined, None, expected_dice(evidence), presence, evidence)
             yield self.meet(gap, done[index], step) if index in done else step
             done[index] = step
             before, seen, last, drift = joined, picture, look, evidence.drift

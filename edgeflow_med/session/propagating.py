@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeflow_med.errors import PromptError
 from edgeflow_med.predictors.base import Prediction, SliceRequest
-from edgeflow_med.propagation import SliceStep, touched, walk
+from edgeflow_med.propagation import Brakes, SliceStep, touched, walk
 from edgeflow_med.session.changes import PackedPrediction, SliceKey, Step
 from edgeflow_med.session.history import Node
 from edgeflow_med.session.painting import PaintActions
@@ -127,6 +127,7 @@ class PropagationActions(PaintActions):
             limit=limit,
             limit_mm=limit_mm,
             excluded=lambda index: self._excluded(state.id, (axis, index)),
+            brakes=Brakes.of(self.predictor),
         )
         sent: Prediction | None = None
         began, revision = time.perf_counter(), ledger.revision

@@ -36,7 +36,7 @@ from edgeflow_med.training.model_card import (
     read_reports,
     read_source,
 )
-from edgeflow_med.weights import MODEL_FILE, Bundle, checksum, load_network
+from edgeflow_med.weights import MODEL_FILE, Bundle, checksum, load_network, open_bundle
 
 RESULTS = Path("benchmarks/results")
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
@@ -58,17 +58,25 @@ RITM = "Sofiiuk et al., Reviving Iterative Training with Mask Guidance for Inter
 CHANNELS = ("previous mask", "previous edge", "positive prompts", "negative prompts")
 
 
-def export(checkpoint: Path, folder: Path, policy: ZoomPolicy | None = None, results: Path = RESULTS) -> Bundle:
+def export(
+    checkpoint: Path,
+    folder: Path,
+    policy: ZoomPolicy | None = None,
+    results: Path = RESULTS,
+    brakes: Mapping[str, Any] | None = None,
+) -> Bundle:
     """Write a bundle; an existing one is replaced when the new one is complete.
 
     Exported again from the same checkpoint the weights have the same checksum, so figures measured in between find
-    their way into the model card.
+    their way into the model card, and the brakes that were calibrated in between stay.
 
     Args:
         checkpoint: Written by :class:`edgeflow_med.training.loop.Trainer`; ``log.jsonl`` is read beside it.
         folder: The bundle's folder; its name is the model's name.
         policy: How crops are chosen.
         results: Folder of evaluation reports; those of exactly these weights are quoted.
+        brakes: When propagation stops; None for those of the bundle that is replaced if its weights are the same, else
+            for the package's own.
 
     Raises:
         ReadError: The checkpoint cannot be read, or a data set's licence is not known.
@@ -84,6 +92,7 @@ def export(checkpoint: Path, folder: Path, policy: ZoomPolicy | None = None, res
         save_file(to_half(state["average"]), draft / MODEL_FILE)
         (draft / MODEL_FILE).chmod(0o644)  # safetensors lets only the owner read
         content = bundle_metadata(folder.name, config["network"], policy or ZoomPolicy(), checksum(draft / MODEL_FILE))
+        content["edgeflow"]["brakes"] = _known_brakes(folder, content) if brakes is None else dict(brakes)
         bundle = Bundle(folder.name, draft, content)
         reports = read_reports(results, bundle.name, bundle.version)
         sources = [read_source(Path(path)) for path in config["datasets"]]
@@ -97,6 +106,14 @@ def export(checkpoint: Path, folder: Path, policy: ZoomPolicy | None = None, res
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return Bundle(folder.name, folder, content)
+
+
+def _known_brakes(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The brakes of the bundle in a folder, if it has the same weights as the new one."""
+    if not (folder / "configs" / "metadata.json").is_file():
+        return {}
+    known = open_bundle(folder)
+    return known.brakes if known.sha256 == content["edgeflow"]["sha256"] else {}
 
 
 def to_half(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -145,7 +162,7 @@ def bundle_metadata(name: str, config: Mapping[str, Any], policy: ZoomPolicy, sh
                 part: _tensor("image", "segmentation", [f"logits of the {part}"], size) for part in ("mask", "edge")
             },
         },
-        "edgeflow": {"config": network.to_dict(), "policy": asdict(policy), "sha256": sha256},
+        "edgeflow": {"config": network.to_dict(), "policy": asdict(policy), "brakes": {}, "sha256": sha256},
     }
 
 

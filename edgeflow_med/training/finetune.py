@@ -63,4 +63,4 @@ def finetune(  # noqa: PLR0913 - what, from what, where to, and how long
         network=EdgeFlowConfig(**model.metadata["edgeflow"]["config"]),
     )
     run(config, run_folder, threads, progress)
-    return export(run_folder / "checkpoint.pt", output, ZoomPolicy(**model.policy))
+    return export(run_folder / "checkpoint.pt", output, ZoomPolicy(**model.policy), brakes=model.brakes)

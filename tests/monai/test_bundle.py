@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -24,6 +25,7 @@ from edgeflow_med.errors import GeometryError, ModelError, PromptError, UsageErr
 from edgeflow_med.io.nifti import affine_to_nifti
 from edgeflow_med.monai import EdgeFlowInferer, ReadPromptsd, ReadVolumed, WindowIntensityd, load_bundle_network
 from edgeflow_med.prompts import parse_prompts
+from edgeflow_med.propagation.brakes import DEFAULT
 from edgeflow_med.resources import resource
 from edgeflow_med.training.model_card import bundle_text
 from edgeflow_med.volume import Volume
@@ -176,6 +178,15 @@ def test_a_batch_without_affines(data: dict[str, object], bundle_root: Path) -> 
     # The network itself is not equivariant to mirrors, but its answers should be alike.
     both = (labels[0] * labels[1].flip(1)).sum()
     assert 2 * both / (labels[0].sum() + labels[1].sum()) > 0.8
+
+
+def test_a_models_brakes_are_used(data: dict[str, object], bundle_root: Path) -> None:
+    image, network = data["image"], load_bundle_network(str(bundle_root))
+    assert isinstance(image, MetaTensor)
+    timid = asdict(replace(DEFAULT, bias=-20.0))
+    inferer = EdgeFlowInferer(find_bundle(DEFAULT_MODEL).policy, timid)
+    labels = inferer(image[None], network, prompts=data["prompts"])  # type: ignore[arg-type]
+    assert labels[0, 0].any(0).any(0).sum() == 1  # the slice with the clicks, and no other
 
 
 def test_wrong_use_is_refused(data: dict[str, object], bundle_root: Path) -> None:

@@ -53,6 +53,7 @@ def test_a_real_slice_is_answered_as_by_pytorch(exported: Path) -> None:
     image = choose_window(volume, None).apply(volume.array[25])
     rows, columns, _ = (n // 2 for n in (*image.shape, 0))
     fast, exact = OnnxPredictor.from_bundle(BUNDLE, exported), TorchPredictor.from_bundle(BUNDLE, "cpu")
+    assert fast.brakes == exact.brakes == BUNDLE.brakes
     first = SliceRequest(image, strokes=(Stroke(((float(rows), float(columns)),)),))
     answers = [predictor.predict(first) for predictor in (fast, exact)]
     second = [

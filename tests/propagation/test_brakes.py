@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edgeflow_med.errors import ModelError
 from edgeflow_med.predictors.base import Prediction
-from edgeflow_med.propagation import Brakes, Evidence, Stop, edge_agreement, expected_dice
-from edgeflow_med.propagation.brakes import TERMS, presence
+from edgeflow_med.propagation import Brakes, Calibration, Evidence, Stop, edge_agreement, expected_dice
+from edgeflow_med.propagation.brakes import DEFAULT, TERMS
 from edgeflow_med.propagation.evidence import Look, weigh
 from tests.region_growing import disk, picture
 
@@ -27,7 +31,7 @@ def prediction(mask: NDArray[np.bool_], edge: float = 0.8, quality: float = 0.9)
 
 def test_nothing_wrong_is_no_reason_to_stop() -> None:
     assert Brakes().check(FINE) is None
-    assert presence(FINE) > 0.8
+    assert DEFAULT.presence(FINE) > 0.8
 
 
 @pytest.mark.parametrize(
@@ -60,8 +64,37 @@ def test_better_evidence_never_makes_a_structure_less_likely(
     name: str, one: float, other: float, evidence: Evidence
 ) -> None:
     low, high = sorted((one, other))
-    worse, better = (low, high) if TERMS[name].weight > 0 else (high, low)
-    assert presence(replace(evidence, **{name: worse})) <= presence(replace(evidence, **{name: better}))
+    worse, better = (low, high) if TERMS[name].sign > 0 else (high, low)
+    assert DEFAULT.presence(replace(evidence, **{name: worse})) <= DEFAULT.presence(replace(evidence, **{name: better}))
+
+
+def test_a_model_brings_its_own_calibration() -> None:
+    class Cautious:
+        brakes = asdict(replace(DEFAULT, bias=-9.0))
+
+    assert Brakes.of(Cautious()).calibration == replace(DEFAULT, bias=-9.0)
+    assert Brakes.of(Cautious()).check(FINE) is not None
+    assert Brakes.of(object()) == Brakes()
+    assert Calibration.read(json.loads(json.dumps(asdict(DEFAULT)))) == DEFAULT
+
+
+WRONG: list[Callable[[dict[str, Any]], object]] = [
+    lambda told: told.pop("bias"),
+    lambda told: told["weights"].pop("edge"),
+    lambda told: told["usual"].update(colour=1.0),
+    lambda told: told["weights"].update(tissue=0.5),  # the wrong sign
+    lambda told: told["weights"].update(edge="much"),
+    lambda told: told.update(bias=float("nan")),
+    lambda told: told.update(weights=[1, 2, 3]),
+]
+
+
+@pytest.mark.parametrize("spoil", WRONG)
+def test_a_calibration_of_another_kind_is_refused(spoil: Callable[[dict[str, Any]], object]) -> None:
+    told = json.loads(json.dumps(asdict(DEFAULT)))
+    spoil(told)
+    with pytest.raises(ModelError, match="make it anew"):
+        Calibration.read(told)
 
 
 @given(st.floats(0, 1), st.floats(0, 50))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from edgeflow_med.errors import UsageError
 from edgeflow_med.predictors.base import Prediction, SliceRequest, Stroke
 from edgeflow_med.propagation import Brakes, SliceStep, Stop, propagate, walk
+from edgeflow_med.propagation.brakes import DEFAULT
 from tests.region_growing import RegionGrower, disk, iou, picture
 
 SHAPE = (64, 72)
@@ -83,6 +85,20 @@ def test_a_structure_that_runs_into_another_is_not_followed() -> None:
     steps = run([picture(here), picture(here), picture(merged)], 0)
     assert reached(steps) == [1]
     assert stops(steps)[1] == (2, Stop.CHANGED)
+
+
+def test_a_models_own_brakes_are_used_and_how_likely_the_structure_is_is_told() -> None:
+    slices = cylinder(range(15))
+    cautious = RegionGrower()
+    cautious.brakes = asdict(replace(DEFAULT, bias=-20.0))
+    steps = list(propagate(cautious, slices.__getitem__, 15, {7: annotate(slices, 7)}))
+    assert reached(steps) == []
+    for step in steps:
+        assert step.presence is not None
+        assert step.presence < 0.5
+        assert step.why.endswith(f"({step.presence:.0%} likely that it goes on; below 50% it stops)")
+    assert [step.why for step in run(slices, 7, limit=2) if step.stop] == ["the range limit is reached"] * 2
+    assert all(step.presence > 0.5 for step in run(slices, 7) if step.prediction and step.presence is not None)
 
 
 def test_strict_brakes_stop_at_once() -> None:

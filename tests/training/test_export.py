@@ -95,6 +95,16 @@ def test_the_same_checkpoint_gives_the_same_checksum(checkpoint: Path, bundle_fo
     assert again.sha256 == open_bundle(bundle_folder).sha256
 
 
+def test_brakes_stay_while_the_weights_do(checkpoint: Path, dataset: Path, tmp_path: Path) -> None:
+    folder, brakes = tmp_path / "model", {"bias": -4.0}
+    assert export(checkpoint, folder, results=tmp_path).brakes == {}
+    assert export(checkpoint, folder, results=tmp_path, brakes=brakes).brakes == brakes
+    assert export(checkpoint, folder, results=tmp_path).brakes == brakes
+    other = TrainConfig((str(dataset),), device="cpu", seed=8)
+    Trainer(other, tmp_path / "run").save()
+    assert export(tmp_path / "run" / "checkpoint.pt", folder, results=tmp_path).brakes == {}
+
+
 def test_the_model_card_tells_what_the_run_left_behind(bundle_folder: Path) -> None:
     card = (bundle_folder / "docs" / "README.md").read_text("utf-8")
     assert "| Shapes | A ball and a box | 6 | 1 | CC0 | here |" in card

@@ -16,12 +16,14 @@ from edgeflow_med.weights import find_bundle, load_network
 
 def test_a_model_goes_on_learning_and_becomes_another(dataset: Path, tmp_path: Path) -> None:
     start, reports = find_bundle("edgeflow_w18"), []
+    start.metadata["edgeflow"]["brakes"] = {"bias": -4.0}
     output = tmp_path / "mine"
     made = finetune(
         [dataset], start, output, tmp_path / "run", seconds=3.0, batch=1, workers=0, progress=reports.append
     )
     assert made.name == "mine"
     assert made.sha256 != start.sha256
+    assert made.brakes == {"bias": -4.0}
     assert load_predictor(str(output), "cpu", "torch").version == made.version
     state = read_checkpoint(tmp_path / "run" / "checkpoint.pt")
     assert json.loads(state["config"])["network"] == load_network(start).config.to_dict()
