@@ -7,14 +7,15 @@ has seen, and on those of another set, which tells what was forgotten::
 
     python -m benchmarks.finetune DATASET --also OTHER
 
-Writes `benchmarks/results/finetune.json`. NoC is the number of clicks to an IoU, 20 where it was not reached.
+Writes `benchmarks/results/finetune.json`. Stopped and started again it goes on, from what it keeps in `--work`.
+NoC is the number of clicks to an IoU, 20 where it was not reached.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeflow_med import Session, evaluation, load_predictor, read_volume
+from edgeflow_med.effort import case_effort
 from edgeflow_med.evaluation.datasets import CaseFiles, read_dataset
-from edgeflow_med.evaluation.report import Report, describe_environment
+from edgeflow_med.evaluation.report import Report, describe_environment, read_report
 from edgeflow_med.evaluation.summary import slice_intervals, slice_values
 from edgeflow_med.io import read_segmentation
 from edgeflow_med.metrics import iou
@@ -43,29 +45,27 @@ KEYS = ("noc80", "noc85", "noc90", "iou@1", "iou@2", "iou@3", "iou@5")
 RESAMPLES = 2000
 
 
-def outline(files: CaseFiles, slices: int, case: Path, predictor: Predictor) -> NDArray[np.int_]:
-    """Let a robot outline some slices of every structure of one image; slices, clicks, and slices that it painted."""
+def outline(files: CaseFiles, slices: int, case: Path, predictor: Predictor) -> None:
+    """Let a robot outline some slices of every structure of one image and accept them."""
     volume = read_volume(files.image, modality="MR")
     labelled = read_segmentation(files.label, volume)
-    work = np.zeros(3, np.int_)
     with Session(volume, predictor, case_dir=case, reader="robot") as session:
         for structure, mask in zip(labelled.segments, labelled.masks, strict=True):
             segment = session.add_segment(structure.label)
             truth = np.moveaxis(mask, session.axis, 0)
             filled = np.flatnonzero(truth.any((1, 2)))
             for index in np.unique(filled[np.linspace(0, len(filled) - 1, slices + 2).round().astype(int)[1:-1]]):
-                work += outline_slice(session, segment.id, truth[index], int(index))
+                outline_slice(session, segment.id, truth[index], int(index))
                 session.accept(int(index), segment)
-    return work
 
 
-def outline_slice(session: Session, segment: int, truth: NDArray[np.bool_], index: int) -> tuple[int, int, int]:
-    """Click as the evaluation's robot does, then paint what is still wrong; 1, the clicks, and whether it painted."""
+def outline_slice(session: Session, segment: int, truth: NDArray[np.bool_], index: int) -> None:
+    """Click as the evaluation's robot does, then paint what is still wrong."""
     history = []
     while True:
         mask = np.take(session.mask(segment), index, session.axis)
         if iou(mask, truth) >= GOOD_ENOUGH:
-            return 1, len(history), 0
+            return
         if len(history) == MOST_CLICKS:
             break
         stroke = Clicks().next_prompt(truth, mask, history, session.slice_spacing)
@@ -77,7 +77,6 @@ def outline_slice(session: Session, segment: int, truth: NDArray[np.bool_], inde
         session.prompt(Click((k, j, i), stroke.positive), segment)
     session.paint((index, truth & ~mask), segment)
     session.paint((index, mask & ~truth), segment, erase=True)
-    return 1, len(history), 1
 
 
 def figures(report: Report, name: str) -> dict[str, Any]:
@@ -107,7 +106,7 @@ def change(before: Report, after: Report, name: str) -> dict[str, list[float]]:
     return found
 
 
-def measure(model: str, folders: Sequence[Path], targets: int) -> Report:
+def measure(model: str, folders: Sequence[Path], targets: int, report: Path) -> Report:
     """Let the robot click on the validation cases of some data sets."""
     settings = evaluation.Settings(("clicks",), targets_per_set=targets, objects_per_set=0)
     held_out = {name for folder in folders for name in validation_names([c.name for c in read_dataset(folder).cases])}
@@ -116,44 +115,44 @@ def measure(model: str, folders: Sequence[Path], targets: int) -> Report:
         if done % 10 == 0:
             print(f"{model}: {done} of {total} targets", flush=True)
 
-    return evaluation.evaluate(
-        folders, load_predictor(model, "cpu", "torch"), settings, accept=held_out.__contains__, progress=tell
-    )
+    predictor = load_predictor(model, "cpu", "torch")
+    if report.exists() and (known := read_report(report)).predictor["version"] == predictor.version:
+        return known
+    return evaluation.evaluate(folders, predictor, settings, report=report, accept=held_out.__contains__, progress=tell)
 
 
-def tuned_model(given: argparse.Namespace, start: Bundle, work: Path) -> tuple[Path, dict[str, int]]:
-    """A dozen cases, a data set of them, a model of that: its folder, and what was exported."""
+def exported_cases(given: argparse.Namespace, start: Bundle) -> tuple[Path, dict[str, int]]:
+    """The data set of a dozen cases, and how much work it was."""
     cases = read_dataset(given.dataset).cases
     held_out = validation_names([case.name for case in cases])
     seen = [case for case in cases if case.name not in held_out]
     chosen = seen[:: max(1, len(seen) // given.cases)][: given.cases]
     predictor = load_predictor(str(start.path), "cpu", "torch")
-    outlined = np.zeros(3, np.int_)
-    for case in chosen:
-        outlined += outline(case, given.slices, work / "cases" / case.name, predictor)
-        print("{}: {} outlines, {} clicks, {} painted".format(case.name, *outlined), flush=True)
+    folders, efforts = [given.work / "cases" / case.name for case in chosen], []
+    for case, folder in zip(chosen, folders, strict=True):
+        if not folder.exists():
+            half_done = folder.with_name(f".{case.name}")
+            shutil.rmtree(half_done, ignore_errors=True)
+            outline(case, given.slices, half_done, predictor)
+            half_done.rename(folder)
+        efforts.append(case_effort(folder)[-1])
+        print(f"{case.name}: {efforts[-1].clicks} clicks", flush=True)
     exported = export_dataset(
-        sorted((work / "cases").iterdir()),
-        work / "Exported",
+        folders,
+        given.work / "Exported",
         layout="decathlon",
         licence="as the source",
         reference=given.dataset.name,
+        replace=True,
     )
-    tuned = work / "tuned"
-    finetune(
-        [exported.folder], start, tuned, work / "run", seconds=60 * given.minutes, threads=1,
-        progress=lambda report: print(report, flush=True),
-    )  # fmt: skip
-    slices, clicks, painted = outlined.tolist()
-    return tuned, {
-        "cases": len(chosen),
-        "outlines": slices,
-        "clicks": clicks,
-        "outlines_finished_by_paint": painted,
+    return exported.folder, {
+        "cases": len(folders),
+        "outlines": sum(effort.slices_accepted for effort in efforts),
+        "clicks": sum(effort.clicks for effort in efforts),
+        "strokes_of_paint": sum(effort.strokes for effort in efforts),
         "images": exported.images,
         "images_kept_from_finetuning": exported.validation,
         "slices": exported.slices,
-        "steps_of_finetuning": read_checkpoint(work / "run" / "checkpoint.pt")["step"],
     }
 
 
@@ -167,18 +166,24 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=3, help="slices of each structure that it outlines")
     parser.add_argument("--minutes", type=float, default=6.0, help="of finetuning")
     parser.add_argument("--targets", type=int, default=40, help="held-out targets of each data set to measure on")
+    parser.add_argument("--work", type=Path, default=Path("out/finetune"), help="what is kept for another run")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/finetune.json"))
     given = parser.parse_args()
     folders = [given.dataset, *given.also]
     environment, start = describe_environment(), find_bundle(given.model)
-    with tempfile.TemporaryDirectory() as work:
-        tuned, exported = tuned_model(given, start, Path(work))
-        before, after = (measure(str(path), folders, given.targets) for path in (start.path, tuned))
+    exported, work = exported_cases(given, start)
+    tuned = finetune(
+        [exported], start, given.work / "tuned", given.work / "run", seconds=60 * given.minutes, threads=1,
+        progress=lambda report: print(report, flush=True),
+    )  # fmt: skip
+    before = measure(str(start.path), folders, given.targets, given.work / "before.json")
+    after = measure(str(tuned.path), folders, given.targets, given.work / "after.json")
+    work["steps_of_finetuning"] = read_checkpoint(given.work / "run" / "checkpoint.pt")["step"]
     result = {
         "environment": environment,
         "model": f"{start.name} {start.version}",
         "dataset": given.dataset.name,
-        "exported": exported,
+        "exported": work,
         "finetuning_minutes": given.minutes,
         "figures": "mean and 95 % interval",
         "held_out": {

@@ -14,6 +14,7 @@ from edgeflow_med.training.model_card import read_source
 from edgeflow_med.weights import Bundle
 
 LEARNING_RATE = 1e-4  # a quarter of what the models of the package were trained with: there is something to keep
+WARMUP_STEPS = 20  # a finetuning of ten minutes on a CPU has 200 steps
 
 
 def finetune(  # noqa: PLR0913 - what, from what, where to, and how long
@@ -57,6 +58,7 @@ def finetune(  # noqa: PLR0913 - what, from what, where to, and how long
         budget_seconds=seconds,
         batch=batch,
         learning_rate=LEARNING_RATE,
+        warmup_steps=WARMUP_STEPS,
         workers=workers,
         device=device,
         report_every=10,

@@ -44,6 +44,7 @@ class TrainConfig:
         batch: Samples per step.
         learning_rate: For new modules; the pretrained trunk gets ``trunk_factor`` of it.
         keep_statistics: Batch norms of the pretrained part keep their statistics, as is best for small batches.
+        warmup_steps: Steps in which the learning rate rises to its full value.
         rounds: Most extra robot clicks before the step that is learnt from.
         edge_weight: Weight of the edge loss against 1 for the mask.
         quality_weight: Weight of the loss of the quality head, where the network has one.
@@ -58,6 +59,7 @@ class TrainConfig:
     learning_rate: float = 5e-4
     trunk_factor: float = 0.3
     keep_statistics: bool = True
+    warmup_steps: int = 100
     rounds: int = 3
     edge_weight: float = 0.5
     quality_weight: float = 0.2
@@ -175,7 +177,7 @@ class Trainer:
         image = normalise(batch["image"].to(self.device)).to(memory_format=torch.channels_last)
         target, previous, guidance = (batch[k].to(self.device) for k in ("target", "previous", "guidance"))
         progress = min(1.0, self.seconds / self.config.budget_seconds)
-        warm = min(1.0, (self.step + 1) / 100)
+        warm = min(1.0, (self.step + 1) / self.config.warmup_steps)
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
         rounds = int(self.rng.choice(self.config.rounds + 1, p=self._round_shares()))
