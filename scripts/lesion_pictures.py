@@ -56,6 +56,7 @@ def _chart(session: Session, name: str) -> None:
     """What is expected of every slice, coloured by who stands behind it, and the one to look at next."""
     from matplotlib import rcParams
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     rcParams["font.size"] = 11
     figure = Figure((WIDTH / 150, 2.6), layout="constrained")
@@ -72,6 +73,7 @@ def _chart(session: Session, name: str) -> None:
         axes.annotate("look next", (place[2], quality), (0, 14), textcoords="offset points", ha="center")
         axes.bar([place[2]], [quality], color="#d55e00")
     axes.set(xlabel="slice k", ylabel="expected Dice", ylim=(0, 1.15))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(ncols=3, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     figure.savefig(FOLDER / name, dpi=150, metadata={"Software": None})

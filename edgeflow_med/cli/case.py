@@ -306,10 +306,9 @@ def accept(
     """Stand behind slices as they are; they become anchors and leave the order of review."""
     with opened(options_of(context)) as session:
         state = choose_segment(session, segment)
-        chosen = parse_slices(slices) if slices else [None]
-        count = len(chosen) if slices else len(state.proposed)
-        for index in chosen:
-            session.accept(index, state, plane)
+        chosen = parse_slices(slices) if slices else None
+        count = len(state.proposed if chosen is None else chosen)
+        session.accept(chosen, state, plane)
         console = make_console()
         console.print(f"Accepted {count} slices of {state.label}; {session.unreviewed(state)} are unreviewed")
 

@@ -152,10 +152,11 @@ def parse_slices(texts: Sequence[str]) -> list[int]:
     found: list[int] = []
     for text in texts:
         first, dash, last = text.partition("-")
-        if not (first.isdecimal() and (last.isdecimal() or not dash)):
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
             raise UsageError(f"{text!r} is no slice; give zero-based numbers or ranges like 20-25.")
-        found += range(int(first), int(last if dash else first) + 1)
-    return found
+        found += range(int(first), int(last) + 1)
+    return list(dict.fromkeys(found))
 
 
 def tell(session: Session, change: Change) -> None:

@@ -136,7 +136,8 @@ class PromptActions(SegmentActions):
             WriteError: The journal could not be written; nothing has changed.
         """
         predictor = self._need_predictor()
-        return self._answer_now(self.ask(prompt, segment, plane), predictor)
+        question = self.ask(prompt, segment, plane)
+        return self._refused(question) or self._answer_now(question, predictor)
 
     def ask(
         self, prompt: Prompt, segment: SegmentState | int | None = None, plane: Plane | str | None = None
@@ -172,16 +173,12 @@ class PromptActions(SegmentActions):
                 f"The answer has shape {prediction.probability.shape}, its slice {question.request.image.shape}; "
                 "predict for the request as it is."
             )
-        what = question.name.lower()
+        if refused := self._refused(question):
+            return refused
         seconds = time.perf_counter() - question.asked
         packed = PackedPrediction.of(prediction)
         stored = packed.unpack()
         segment, key = question.segment, question.key
-        info = ledger.state.infos[segment]
-        if info.locked:
-            ledger.drop(question.number)
-            told = f"Segment {info.label!r} is locked; the {what} is on record, but changes nothing."
-            return Change(question.name, "prompt", warnings=(told,), answer=stored, seconds=seconds)
         draft = self._draft()
         ground = draft.ground(segment, key)
         if question.released is not None:
@@ -202,7 +199,7 @@ class PromptActions(SegmentActions):
         return ledger.commit(
             draft.step(question.name, "prompt", seconds),
             question=question.number,
-            warnings=[*refusals(outcome, what), *_takings(taken)],
+            warnings=[*refusals(outcome, question.name.lower()), *_takings(taken)],
             answer=stored,
             model=list(model),
             window=str(self.window),
@@ -290,6 +287,15 @@ class PromptActions(SegmentActions):
             deletes=deletes,
         )
         return Question(request, state.id, key, prompts, act, self._ledger.revision, number, name, time.perf_counter())
+
+    def _refused(self, question: Question) -> Change | None:
+        """A question about a locked segment is on record and needs no answer; None for any other."""
+        info = self._ledger.state.infos[question.segment]
+        if not info.locked:
+            return None
+        self.drop(question)
+        told = f"Segment {info.label!r} is locked; the {question.name.lower()} is on record, but changes nothing."
+        return Change(question.name, "prompt", warnings=(told,))
 
     def _answer_now(self, question: Question, predictor: Predictor) -> Change:
         try:

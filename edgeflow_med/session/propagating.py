@@ -97,8 +97,14 @@ class PropagationActions(PaintActions):
             for index, value in state.on_axis(axis)
             if value.status is not SliceStatus.PROPOSED
         }
-        if not any(prediction.mask.any() for index, prediction in known.items() if starts is None or index in starts):
+        holding = [index for index, prediction in known.items() if prediction.mask.any()]
+        if not holding:
             raise PromptError(f"Segment {state.label!r} has nothing to propagate; click on it first.")
+        if starts is not None and not set(starts) & set(holding):
+            raise PromptError(
+                f"Segment {state.label!r} has nothing to propagate on slice {', '.join(map(str, starts))}; "
+                f"set out from what you annotated or accepted: {', '.join(map(str, holding))}."
+            )
         return self._walk(state, axis, known, starts, directions, limit, limit_mm)
 
     def _walk(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from edgeflow_med.errors import UsageError
 from edgeflow_med.session.changes import SliceKey
@@ -26,19 +28,20 @@ class ReviewActions(PropagationActions):
 
     def accept(
         self,
-        index: int | None = None,
+        index: int | Sequence[int] | None = None,
         segment: SegmentState | int | None = None,
         plane: Plane | str | None = None,
     ) -> Change:
-        """Stand behind a slice as it is; it becomes an anchor and leaves the order of review.
+        """Stand behind slices as they are; they become anchors and leave the order of review. One step for undo.
 
         Args:
-            index: Number of the slice; None for all proposed slices of the segment, of any plane.
+            index: Number of the slice, or of several; None for all proposed slices of the segment, of any plane.
             segment: Which one; may be left out if there is only one.
             plane: Which slices are meant; the session's plane if None.
         """
         state, draft = self._segment(segment), self._draft()
-        keys = state.proposed if index is None else [self._key(plane, index)]
+        numbers = [index] if isinstance(index, int | np.integer) else index
+        keys = state.proposed if numbers is None else [self._key(plane, number) for number in numbers]
         for key in keys:
             known = state.slices.get(key) or SliceState(SliceStatus.PROPOSED)
             draft.set_slice(state.id, key, replace(known, status=SliceStatus.ACCEPTED, flagged=False))

@@ -186,4 +186,4 @@ def refusals(outcome: Outcome, what: str) -> list[str]:
 
 def _check_label(label: str) -> None:
     if not label.strip() or len(label) > 64:
-        raise UsageError(f"A label has 1 to 64 characters, got {label!r}; shorten it.")
+        raise UsageError(f"A label has 1 to 64 characters, got {label!r}; give another.")

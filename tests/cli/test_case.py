@@ -108,7 +108,12 @@ def test_propagation_review_and_export(case: Verb, tmp_path: Path) -> None:
     assert "the range limit is reached" in said
     assert said.endswith("4 slices of Ball are unreviewed\n")
     assert case("next", "--count", 9).out.count("axial slice") == 4
-    assert "Accepted 2 slices of Ball; 3 are unreviewed" in case("accept", f"{K}-{K + 1}").out
+    wrong = run_command("case", tmp_path / "case", "propagate", "--from", K + 1)
+    assert f"nothing to propagate on slice {K + 1}; set out from what you annotated or accepted: {K}." in wrong.err
+    assert "Accepted 2 slices of Ball; 3 are unreviewed" in case("accept", f"{K}-{K + 1}", K).out
+    assert case("undo").out == "Undid: Accept\n"
+    assert case("redo").out == "Did again: Accept\n"
+    assert case("next", "--count", 9).out.count("axial slice") == 3
     case("flag", K - 2, "--comment", "look again")
     assert case("next").out.startswith(f"Ball  axial slice {K - 2}  expected Dice ")
     assert ": look again\n" in case("next").out
@@ -231,6 +236,7 @@ def test_a_scan_that_was_moved_is_found_where_it_is_said_to_be(case: Verb, tmp_p
         (["propagate"], "nothing to propagate"),
         (["accept", "99"], "no slice 99"),
         (["accept", "x"], "'x' is no slice"),
+        (["accept", "9-7"], "'9-7' is no slice"),
         (["export", "a.png"], "unknown suffix"),
         (["export", "a.nii"], "came out empty"),
         (["export", "SCAN"], "it would replace what was read"),

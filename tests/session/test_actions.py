@@ -298,9 +298,15 @@ def test_a_locked_segment_takes_no_prompt_and_no_paint(session: Session) -> None
     session.click(MIDDLE)
     session.lock()
     before = snapshot(session)
-    for change in (session.click((3, 6, 6)), session.paint((3, np.ones(SHAPE[1:], bool)))):
+    assert isinstance(session.predictor, Watcher)
+    asked = len(session.predictor.seen)
+    question = session.ask(Click((3, 6, 6)))
+    answered = session.answer(question, Grower().predict(question.request))
+    for change in (answered, session.click((3, 6, 6)), session.paint((3, np.ones(SHAPE[1:], bool)))):
         assert len(change.warnings) == 1
         assert "locked" in change.warnings[0]
+        assert change.answer is None
+    assert len(session.predictor.seen) == asked  # nobody waits for an answer that changes nothing
     assert snapshot(session) == before
     for act in (session.remove_segment, session.clear_segment, session.propagate):
         with pytest.raises(UsageError, match="unlock it first"):
@@ -339,6 +345,13 @@ def test_a_click_on_an_accepted_slice_reopens_it_and_undo_accepts_it_again(sessi
     session.accept()
     session.accept(3)
     assert [status(session, index) for index in (2, 3, 4)] == [SliceStatus.ACCEPTED] * 3
+    session.undo()
+    session.undo()
+    session.accept([2, 3, 4])
+    assert [status(session, index) for index in (2, 3, 4)] == [SliceStatus.ACCEPTED] * 3
+    session.undo()  # one act, one step
+    assert SliceStatus.ACCEPTED not in [status(session, index) for index in (2, 3, 4)]
+    session.redo()
     session.click((3, 6, 6))
     assert status(session, 3) is SliceStatus.ANNOTATED
     session.undo()
