@@ -24,6 +24,8 @@ _GEOMETRY = re.compile(
     rb"|space directions|space origin|spacings)\s*[=:]\s*(.*)",
     re.IGNORECASE,
 )
+_NRRD_UNITS = re.compile(rb"\s*(?:space )?units:(?!=)\s*(.*)", re.IGNORECASE)
+_MM = (b"mm", b"", b"???")  # or unknown, which is taken for mm
 _NUMBER = re.compile(rb"[^\s(),]+")
 _NRRD_TEXT = re.compile(rb"#|content:|[^:]{0,200}:=", re.IGNORECASE)  # lines of any length
 
@@ -74,7 +76,10 @@ def _named_file(path: Path) -> str | None:
 
 
 def _check_line(path: Path, line: bytes, is_nrrd: bool) -> None:
-    """Refuse what ITK's parsers do not survive."""
+    """Refuse what ITK's parsers do not survive, and what they pass over though it changes the meaning."""
+    units = _NRRD_UNITS.match(line) if is_nrrd else None
+    if units and not all(unit.strip().lower() in _MM for unit in re.findall(rb'"([^"]*)"', units[1])):
+        raise ReadError(f"{path.name} measures in other units than mm; convert it.")
     if is_nrrd and len(line) > _MAX_FIELD and not _NRRD_TEXT.match(line):
         raise ReadError(f"{path.name} has a header field of {len(line)} bytes; it is broken, or made to do harm.")
     geometry = _GEOMETRY.match(line)

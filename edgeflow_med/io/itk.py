@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # By suffix; the rest is NIfTI, which this module reads only to prove what `io.nifti` wrote.
 _READERS = {".mha": "MetaImageIO", ".mhd": "MetaImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO"}
+# The spaces of NRRD that lie in the patient; ITK turns them into LPS and takes every other for it.
+_SPACES = ("left-posterior-superior", "right-anterior-superior", "left-anterior-superior")
 
 
 def read_itk(path: Path, *, modality: str | None = None) -> Volume:
@@ -27,10 +29,12 @@ def read_itk(path: Path, *, modality: str | None = None) -> Volume:
     Raises:
         ReadError: Broken, not three-dimensional, or with its voxels in a file elsewhere.
     """
-    array, affine, _ = read_itk_array(path)
+    array, affine, keys = read_itk_array(path)
     if array.ndim != 3:
         raise ReadError(f"{path.name} holds {array.shape[3]} values per voxel, not one; give a CT or MR image.")
     notes = []
+    if path.suffix.lower() in (".nrrd", ".nhdr") and keys.get("NRRD_space") not in _SPACES:
+        notes.append("The file does not say which way in the patient its axes run; they were taken for LPS.")
     if array.dtype.kind == "f":
         array = array.astype(np.float32, copy=False)
         broken = int(np.count_nonzero(~np.isfinite(array)))

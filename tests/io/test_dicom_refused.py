@@ -179,6 +179,11 @@ REFUSED: dict[str, tuple[Callable[[Path], object], type[EdgeFlowError], str]] = 
         ReadError,
         "mosaic",
     ),
+    "twelve bits at the top of sixteen": (
+        lambda folder: write_series(folder, SMALL, put(BitsStored=12)),
+        ReadError,
+        r"slice000\.dcm: High Bit 15 does not fit 12 Bits Stored",
+    ),
     "a size that lies": (lying_size, ReadError, "voxels, more than|truncated"),
 }
 

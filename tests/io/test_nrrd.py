@@ -177,6 +177,46 @@ def test_a_size_that_lies_is_refused_before_memory_is_asked_for(suffix: str, siz
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("space", "axes"),
+    [("right-anterior-superior", (-1, -1, 1)), ("left-anterior-superior", (1, -1, 1)), ("RAS", (-1, -1, 1))],
+)
+def test_other_spaces_of_the_patient_become_lps(space: str, axes: tuple[int, ...], tmp_path: Path) -> None:
+    SimpleITK.WriteImage(to_itk(PHANTOM.volume()), str(tmp_path / "x.nrrd"))
+    content = (tmp_path / "x.nrrd").read_bytes()
+    (tmp_path / "x.nrrd").write_bytes(content.replace(b"left-posterior-superior", space.encode()))
+    volume = read_volume(tmp_path / "x.nrrd")
+    np.testing.assert_allclose(volume.affine, np.diag([*axes, 1]) @ PHANTOM.affine, atol=1e-6)
+    assert volume.warnings == ()
+
+
+@pytest.mark.parametrize("space", [b"space: scanner-xyz", b"space: 3D-right-handed", b"space dimension: 3"])
+def test_a_space_that_is_not_the_patients_is_told(space: bytes, tmp_path: Path) -> None:
+    SimpleITK.WriteImage(to_itk(PHANTOM.volume()), str(tmp_path / "x.nrrd"))
+    content = (tmp_path / "x.nrrd").read_bytes()
+    (tmp_path / "x.nrrd").write_bytes(content.replace(b"space: left-posterior-superior", space))
+    volume = read_volume(tmp_path / "x.nrrd")
+    assert is_true(volume)
+    assert "taken for LPS" in " ".join(volume.warnings)
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        "space: LPS\nspace units: {0} {0} {0}\nspace directions: (0.75,0,0) (0,1.5,0) (0,0,2.5)",
+        "spacings: 0.75 1.5 2.5\nunits: {0} {0} {0}",
+    ],
+)
+def test_nrrd_in_other_units_than_mm_is_refused(geometry: str, tmp_path: Path) -> None:
+    header = "NRRD0004\ntype: short\ndimension: 3\nsizes: 4 3 2\nendian: little\nencoding: raw\n"
+    for unit in ("mm", "cm"):
+        content = header + geometry.format(f'"{unit}"') + "\n\n"
+        (tmp_path / f"{unit}.nrrd").write_bytes(content.encode() + bytes(48))
+    assert read_volume(tmp_path / "mm.nrrd").spacing == (2.5, 1.5, 0.75)
+    with pytest.raises(ReadError, match=r"cm\.nrrd measures in other units than mm"):
+        read_volume(tmp_path / "cm.nrrd")
+
+
 def test_colour_images_are_refused(tmp_path: Path) -> None:
     image = SimpleITK.GetImageFromArray(np.zeros((3, 4, 5, 3), np.uint8), isVector=True)
     SimpleITK.WriteImage(image, str(tmp_path / "colour.nrrd"))

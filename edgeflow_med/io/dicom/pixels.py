@@ -114,12 +114,17 @@ def _stand_in(header: Dataset, position: NDArray[np.float64]) -> Dataset:
 
 
 def _check_complete(dataset: Dataset, path: Source) -> None:
-    """Refuse a file whose pixel data is missing, shorter than its header claims, or cut inside a compressed frame."""
+    """Refuse a file whose pixel data is missing, shorter than its header claims, cut inside a frame, or ambiguous."""
     data = dataset.get("PixelData")
     if not data:
         raise ReadError(f"{path.name} has no pixel data; it is truncated, or not an image.")
     try:
         if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+            if dataset.get("HighBit") not in (None, dataset.BitsStored - 1):
+                raise ReadError(
+                    f"{path.name}: High Bit {dataset.HighBit} does not fit {dataset.BitsStored} Bits Stored, so nobody "
+                    "knows which bits are the values; mend the header."
+                )
             expected = get_expected_length(dataset)
             if len(data) < expected:
                 raise ReadError(f"{path.name} is truncated: {len(data)} bytes of pixels instead of {expected}.")
