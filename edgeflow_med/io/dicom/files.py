@@ -5,6 +5,7 @@ Archives are read in place and never unpacked, so no member's name can lead outs
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import warnings
@@ -27,8 +28,7 @@ Source = Path | zipfile.Path
 MAX_MEMBER = 4 * 2**30  # bytes of one file in an archive
 MAX_UNFOLDED = 2**30  # bytes of one deflated DICOM file
 _PIECE = 2**20
-# What the voxels of an instance are made of.
-_PIXELS = ("PixelData", "RescaleSlope", "RescaleIntercept", "PerFrameFunctionalGroupsSequence")
+_RESCALE = ("RescaleSlope", "RescaleIntercept", "PerFrameFunctionalGroupsSequence")
 _ENCRYPTED = 0x1  # general purpose bit 0 of a zip entry
 _MAGIC = (
     (b"\xff\xd8\xff", "a JPEG picture"),
@@ -138,18 +138,18 @@ def _read(path: Source, **options: object) -> Dataset:
         return pydicom.dcmread(stream, **options)  # type: ignore[arg-type]
 
 
-@lru_cache(maxsize=64)
-def same_image(one: Source, other: Source) -> bool:
-    """Whether two files hold the same pixels, rescaled in the same way; nothing is decoded."""
-    if one.read_bytes() == other.read_bytes():
-        return True
+@lru_cache(maxsize=10_000)
+def image_digest(path: Source) -> bytes:
+    """A checksum of the pixels of a file and of how they are rescaled, the same for copies; nothing is decoded."""
     try:
-        first, second = read_dataset(one), read_dataset(other)
-        return first.file_meta.TransferSyntaxUID == second.file_meta.TransferSyntaxUID and all(
-            first.get(keyword) == second.get(keyword) for keyword in _PIXELS
-        )
-    except (ReadError, AttributeError):
-        return False  # nothing that can be told, and the reading of either will say why
+        dataset = read_dataset(path)
+    except ReadError:
+        return hashlib.sha256(path.read_bytes()).digest()  # whoever reads it says what is wrong
+    digest = hashlib.sha256(str(dataset.file_meta.get("TransferSyntaxUID")).encode())
+    for keyword in _RESCALE:
+        digest.update(f"{keyword} {dataset.get(keyword)}".encode("utf-8", "replace"))
+    digest.update(dataset.get("PixelData") or b"")
+    return digest.digest()
 
 
 def _check_unfolding(path: Source) -> None:

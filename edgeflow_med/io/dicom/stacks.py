@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeflow_med.errors import GeometryError
-from edgeflow_med.io.dicom.files import same_image
+from edgeflow_med.io.dicom.files import image_digest
 from edgeflow_med.io.dicom.frames import SPLITTERS, Frame, Scan
 from edgeflow_med.io.dicom.geometry import TOLERANCE_MM, along_normal
 
@@ -101,15 +101,18 @@ def _drop_copies(frames: list[Frame]) -> tuple[list[Frame], int]:
 
     A careless anonymiser gives one UID to several images, so the UID alone proves nothing.
     """
-    seen: dict[Hashable, list[Frame]] = defaultdict(list)
-    unique: list[Frame] = []
+    alike: dict[Hashable, list[Frame]] = defaultdict(list)
     for frame in frames:
         uid, place = frame.header.get("SOPInstanceUID"), str(frame.header.get("ImagePositionPatient"))
-        alike = seen[str(uid), frame.number, place, *(_text(frame, keyword) for keyword in SPLITTERS)]
-        if uid and any(same_image(frame.path, other.path) for other in alike):
-            continue
-        alike.append(frame)
-        unique.append(frame)
+        alike[
+            str(uid) if uid else frame, frame.number, place, *(_text(frame, keyword) for keyword in SPLITTERS)
+        ].append(frame)
+    unique: list[Frame] = []
+    for group in alike.values():
+        different: dict[bytes, Frame] = {}
+        for frame in group:
+            different.setdefault(image_digest(frame.path) if len(group) > 1 else b"", frame)
+        unique += different.values()
     return unique, len(frames) - len(unique)
 
 
