@@ -47,7 +47,6 @@ class ZoomPolicy:
         expansion: Side of the crop over the longer side of the object, once it is known.
         smallest_side: No crop is smaller.
         tolerance: A first answer stands if the crop it asks for differs by less than this factor.
-        mirror: Every square is answered twice, as it is and mirrored, and the mean counts: surer, at twice the cost.
     """
 
     size: int = 256
@@ -55,7 +54,6 @@ class ZoomPolicy:
     expansion: float = 1.8
     smallest_side: float = 32.0
     tolerance: float = 1.5
-    mirror: bool = False
 
 
 class ZoomPredictor(ABC):
@@ -105,20 +103,9 @@ class ZoomPredictor(ABC):
         guidance = draw_prompts(request.strokes, crop)
         if request.excluded is not None:
             exclude(guidance, crop.extract(request.excluded) >= 0.5)
-        probability, edge, quality = self._infer(crop.extract(request.image), previous, guidance)
+        probability, edge, quality = self.infer(crop.extract(request.image), previous, guidance)
         empty = np.zeros(request.image.shape, np.float32)
         return SquareAnswer(crop.paste(probability, empty), crop.paste(widen(edge, crop), empty), quality)
-
-    def _infer(self, image: Square, previous: Square, guidance: Square) -> SquareAnswer:
-        answer = self.infer(image, previous, guidance)
-        if not self.policy.mirror:
-            return answer
-        other = self.infer(image[:, ::-1], previous[:, :, ::-1], guidance[:, :, ::-1])
-        return SquareAnswer(
-            np.mean([answer.probability, other.probability[:, ::-1]], axis=0, dtype=np.float32),
-            np.mean([answer.edge, other.edge[:, ::-1]], axis=0, dtype=np.float32),
-            None if answer.quality is None or other.quality is None else (answer.quality + other.quality) / 2,
-        )
 
     def _first_crop(self, request: SliceRequest) -> Crop:
         known = request.previous.mask if request.previous is not None else None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest, Stroke
 from edgeflow_med.predictors.crop import Crop
-from edgeflow_med.predictors.zoom import SquareAnswer, ZoomPolicy, expected_iou, runs_out
+from edgeflow_med.predictors.zoom import ZoomPolicy, expected_iou, runs_out
 from tests.region_growing import RegionGrower, disk, iou, picture
 
 
@@ -147,20 +147,3 @@ def test_quality_goes_with_the_answer() -> None:
     answer = RegionGrower().predict(SliceRequest(picture(truth), strokes=(click(40, 40),)))
     assert answer.quality == pytest.approx(expected_iou(answer.probability))
     assert isinstance(answer, Prediction)
-
-
-def test_mirrored_squares_are_answered_too_and_the_mean_counts() -> None:
-    class Leaning(RegionGrower):
-        """Thinks that whatever is to its right belongs to it as well."""
-
-        def infer(self, image: np.ndarray, previous: np.ndarray, guidance: np.ndarray) -> SquareAnswer:
-            answer = super().infer(image, previous, guidance)
-            return answer._replace(probability=np.maximum(answer.probability, np.roll(answer.probability, 6, 1)))
-
-    truth = disk((301, 301), (150, 150), 60)
-    request = SliceRequest(picture(truth), strokes=(click(150, 150),))
-    plain, both = Leaning(), Leaning(ZoomPolicy(mirror=True))
-    one, mean = plain.predict(request).probability, both.predict(request).probability
-    assert len(both.squares) == 2 * len(plain.squares)
-    assert np.abs(one - one[:, ::-1]).max() > 0.9  # leans
-    np.testing.assert_allclose(mean, mean[:, ::-1], atol=0.02)  # does not
