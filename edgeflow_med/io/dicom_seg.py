@@ -22,6 +22,7 @@ from edgeflow_med.io.dicom_seg_verify import verify_dicom_seg
 from edgeflow_med.io.dicom_sources import Sources, normalised_sources, refer_to_real_instances
 from edgeflow_med.io.dicom_text import label_of, shortened, word
 from edgeflow_med.io.options import SegEncoding
+from edgeflow_med.io.wording import one_line
 from edgeflow_med.segmentation import AlgorithmType, Code, Segment, Segmentation
 
 if TYPE_CHECKING:
@@ -62,9 +63,8 @@ def dicom_seg_part(
     try:
         dataset = build_dicom_seg(segmentation, sources, encoding, creator)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:160]
         raise WriteError(
-            f"Cannot write {path}: the headers of the source series do not allow a DICOM-SEG ({reason}); "
+            f"Cannot write {path}: the headers of the source series do not allow a DICOM-SEG ({one_line(error)}); "
             "give .nii.gz or .seg.nrrd."
         ) from error
     if deidentify:
@@ -159,7 +159,10 @@ def concept(code: Code) -> CodedConcept:
 
 def series_number(source: Dataset) -> int:
     """A number near the source's own, so that viewers list the two together."""
-    number = int(source.get("SeriesNumber") or 0)
+    try:
+        number = int(source.get("SeriesNumber") or 0)
+    except (TypeError, ValueError):  # not a number at all
+        number = -1
     return number * 100 + 1 if 0 <= number < 10_000_000 else 1
 
 
@@ -169,7 +172,8 @@ def _check_encoding(segmentation: Segmentation, sources: Sources, encoding: SegE
     for k in np.flatnonzero(segmentation.occupied().any(axis=0)).tolist():
         if k not in sources.images:
             raise WriteError(
-                f"Slice {k} is missing from the series, so a DICOM-SEG cannot refer to it; erase it, or give .nii.gz."
+                f"Slice {k} is missing from the series, or has no SOPInstanceUID, so a DICOM-SEG cannot refer to it; "
+                "erase it, or give .nii.gz."
             )
 
 

@@ -231,7 +231,7 @@ def test_frames_of_an_enhanced_source_are_referred_to_by_number(tmp_path: Path) 
     np.testing.assert_array_equal(dcmqi(tmp_path / "lesion.dcm", tmp_path, volume)[0], mask)
 
 
-@pytest.mark.parametrize("oddity", ["bare", "jitter", "Japanese", "long words"])
+@pytest.mark.parametrize("oddity", ["bare", "jitter", "Japanese", "a number in words", "long words"])
 def test_sources_that_highdicom_refuses_are_written(oddity: str, tmp_path: Path) -> None:
     def edit(dataset: Dataset, k: int) -> None:
         if oddity == "bare":
@@ -240,6 +240,8 @@ def test_sources_that_highdicom_refuses_are_written(oddity: str, tmp_path: Path)
             dataset.ImageOrientationPatient = [v + 2e-4 * (-1) ** k for v in dataset.ImageOrientationPatient]
         elif oddity == "Japanese":
             dataset.SpecificCharacterSet, dataset.PatientName = ["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"
+        elif oddity == "a number in words":
+            dataset.add_new("SeriesNumber", "LO", "seven")
         else:
             dataset.StudyID = "longer than the sixteen characters allowed"
 

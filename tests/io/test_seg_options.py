@@ -151,7 +151,7 @@ def test_a_missing_slice_may_be_empty_but_not_segmented(tmp_path: Path) -> None:
     paths[5].unlink()
     volume = read_volume(tmp_path / "in", allow_gaps=True)
     mask = ellipsoid(PHANTOM)
-    with pytest.raises(WriteError, match="Slice 5 is missing from the series"):
+    with pytest.raises(WriteError, match="Slice 5 is missing from the series, or has no SOPInstanceUID"):
         save(one_segment(volume, mask), tmp_path / "lesion.dcm")
     mask[5] = False
     save(one_segment(volume, mask), tmp_path / "lesion.dcm")
