@@ -254,20 +254,23 @@ _VERBS: dict[str, Callable[[list[Path], dict[str, Any]], Answer]] = {
 
 def limit_memory(limit: int) -> None:
     """Let this process have so many bytes of address space and no more."""
-    try:
-        import resource
-    except ImportError:
-        return  # Windows: the limit on time remains
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    _limit("RLIMIT_AS", limit, limit)
 
 
 def limit_time(seconds: float) -> None:
     """End this process when it has used so many seconds of the processor."""
-    with contextlib.suppress(ImportError):  # Windows: the parent's patience remains
-        import resource
+    _limit("RLIMIT_CPU", math.ceil(seconds), math.ceil(seconds) + 1)
 
-        soft = math.ceil(seconds)
-        resource.setrlimit(resource.RLIMIT_CPU, (soft, soft + 1))
+
+def _limit(name: str, *limits: int) -> None:
+    """Set a soft and a hard limit, unless a lower one is set already, which nobody may raise."""
+    try:
+        import resource
+    except ImportError:
+        return  # Windows: the parent's patience remains
+    kind = getattr(resource, name)
+    given = [most if most != resource.RLIM_INFINITY else limits[1] for most in resource.getrlimit(kind)]
+    resource.setrlimit(kind, (min(limits[0], *given), min(limits[1], given[1])))
 
 
 def _segment_from(words: dict[str, Any]) -> Segment:

@@ -55,13 +55,13 @@ def read_dicom_seg(path: Path, volume: Volume) -> Segmentation:
     seen: set[tuple[int, str]] = set()
     for index, pixels in enumerate(decode(dataset, range(count), path)):
         header = spread(dataset, index)
+        values = pixels[pixels > 0]
+        where = _voxels(path, header, pixels, volume)
         number = 0 if kind == "LABELMAP" else int(header.ReferencedSegmentNumber)
-        place = number, str(header.get("ImagePositionPatient"))
+        place = number, str(header.ImagePositionPatient)
         if place in seen:
             raise ReadError(f"{path.name}: frame {index + 1} lies where another of its segment lies; it is ambiguous.")
         seen.add(place)
-        values = pixels[pixels > 0]
-        where = _voxels(path, header, pixels, volume)
         if kind == "LABELMAP":
             for value in np.unique(values).tolist():
                 _mask(masks, value, path)[tuple(where[values == value].T)] = True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +116,18 @@ def test_a_child_that_never_stops_working_is_ended_by_its_own_time(tmp_path: Pat
     monkeypatch.setattr(child, "_PROGRAM", f"{endless}\nwhile True: pass")
     with pytest.raises(ReadError, match="took longer than 1 s; it is broken, or made to do harm"):
         read_volume(tmp_path)
+
+
+def test_lower_limits_of_the_machine_are_kept() -> None:
+    """Only root may raise them, so the child must not try."""
+    program = (
+        "import resource as r; from edgeflow_med.io import child\n"
+        "for kind in (r.RLIMIT_AS, r.RLIMIT_CPU): r.setrlimit(kind, (2**30, 2**30 + 1))\n"
+        "child.limit_memory(2**31), child.limit_time(9.5)\n"
+        "print(r.getrlimit(r.RLIMIT_AS), r.getrlimit(r.RLIMIT_CPU))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True)
+    assert ran.stdout == f"({2**30}, {2**30 + 1}) (10, 11)\n"
 
 
 @pytest.mark.parametrize("name", bombs.BOMBS)

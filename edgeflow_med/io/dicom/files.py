@@ -12,7 +12,6 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from pathlib import Path
 
 import pydicom
@@ -138,7 +137,6 @@ def _read(path: Source, **options: object) -> Dataset:
         return pydicom.dcmread(stream, **options)  # type: ignore[arg-type]
 
 
-@lru_cache(maxsize=10_000)
 def image_digest(path: Source) -> bytes:
     """A checksum of the pixels of a file and of how they are rescaled, the same for copies; nothing is decoded."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -108,10 +108,11 @@ def _drop_copies(frames: list[Frame]) -> tuple[list[Frame], int]:
             str(uid) if uid else frame, frame.number, place, *(_text(frame, keyword) for keyword in SPLITTERS)
         ].append(frame)
     unique: list[Frame] = []
+    digest = cache(image_digest)
     for group in alike.values():
         different: dict[bytes, Frame] = {}
         for frame in group:
-            different.setdefault(image_digest(frame.path) if len(group) > 1 else b"", frame)
+            different.setdefault(digest(frame.path) if len(group) > 1 else b"", frame)
         unique += different.values()
     return unique, len(frames) - len(unique)
 
