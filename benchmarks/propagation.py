@@ -108,7 +108,7 @@ def positions(records: Sequence[dict[str, Any]]) -> tuple[NDArray[np.float64], N
             for record in records
             for n, (_, quality, dice) in enumerate(record["one"]["review"])
         ]
-    )
+    ).reshape(-1, 3)  # also where nothing was proposed
     bad = rows[:, 2] < GOOD
     found, in_order = (np.flatnonzero(bad[np.argsort(rows[:, n], kind="stable")]).astype(float) + 1 for n in (0, 1))
     return found, in_order
