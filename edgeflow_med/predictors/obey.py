@@ -15,6 +15,7 @@ MARGIN = 0.5  # logit at a corrected pixel: probability 0.62 or 0.38
 REACH = 3.0  # pixels (of the finer axis) over which a correction fades
 SLACK = 0.1  # share of a region's size by which the answer may leave it: boxes are drawn by hand
 LIKENESS = 0.08  # difference in windowed intensity over which it fades
+COMPANIONS = 4  # of the eight neighbours of a corrected pixel, the most alike, that go with it whatever the noise
 
 
 def voxels(stroke: Stroke, shape: tuple[int, int]) -> list[tuple[int, int]]:
@@ -32,8 +33,9 @@ def obey(
     """Make a probability agree with all strokes, the newest last.
 
     Where it already agrees nothing changes. Elsewhere the logit is moved to the right side at the pixel, and around it
-    as far as the image looks alike (a bilateral weight), so that the correction is a small patch and not a lone pixel.
-    Outside the region of a closed stroke, a little enlarged, the answer is background.
+    as far as the image looks alike (a bilateral weight). The most alike neighbours always go with it, so that the
+    correction is a small patch and not a lone pixel, and a positive one beside the answer is joined to it. Outside the
+    region of a closed stroke, a little enlarged, the answer is background.
 
     Args:
         probability: ``(H, W)`` in [0, 1].
@@ -94,8 +96,30 @@ def _move(
     at_pixel = float(np.clip(result[pixel], 1e-4, 1 - 1e-4))
     move = (MARGIN if positive else -MARGIN) - np.log(at_pixel / (1 - at_pixel))
     moved = _sigmoid(logits + weight * move)
+    known = result[window] >= 0.5
     result[window] = np.where(weight > 1e-3, moved, result[window])
+    corner = (int(rows[0, 0]), int(columns[0, 0]))
+    at = (pixel[0] - corner[0], pixel[1] - corner[1])
+    patch = [at, *_most_alike(weight, at), *(_bridge(known, squared, at) if positive else [])]
+    for row, column in patch:
+        if (result[window][row, column] >= 0.5) != positive:
+            result[window][row, column] = _sigmoid(MARGIN if positive else -MARGIN)
     result[pixel] = _sigmoid(MARGIN if positive else -MARGIN)
+
+
+def _most_alike(weight: NDArray[np.float64], at: tuple[int, int]) -> list[tuple[int, int]]:
+    """Those of the eight neighbours of a pixel that have the greatest weight."""
+    around = [(at[0] + r, at[1] + c) for r in (-1, 0, 1) for c in (-1, 0, 1) if r or c]
+    inside = [(r, c) for r, c in around if 0 <= r < weight.shape[0] and 0 <= c < weight.shape[1]]
+    return sorted(inside, key=lambda place: -weight[place])[:COMPANIONS]
+
+
+def _bridge(known: NDArray[np.bool_], squared: NDArray[np.float64], at: tuple[int, int]) -> list[tuple[int, int]]:
+    """The pixels from a pixel to the answer, where the gap between them is no wider than a correction reaches."""
+    if not known.any() or squared[known].min() > (REACH + 1) ** 2:
+        return []
+    row, column = np.argwhere(known)[np.argmin(squared[known])].tolist()
+    return voxels(Stroke((at, (row, column))), (known.shape[0], known.shape[1]))
 
 
 def _sigmoid(logit: NDArray[np.float64] | float) -> NDArray[np.float64]:

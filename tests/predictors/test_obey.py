@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from edgeflow_med.predictors.base import Stroke
 from edgeflow_med.predictors.obey import MARGIN, REACH, obey, voxels
@@ -65,6 +66,31 @@ def test_a_correction_is_a_patch_of_what_looks_alike() -> None:
     assert not mask[:, 10:].any()  # beyond the edge of the image
     np.testing.assert_array_equal(result[:, 10:], np.float32(0.45))
     np.testing.assert_allclose(result, result[::-1], atol=1e-6)  # as far up as down
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.integers(1, 22), st.integers(1, 28))
+def test_a_correction_is_a_patch_whatever_the_noise_and_however_sure_the_network(
+    seed: int, positive: bool, row: int, column: int
+) -> None:
+    _, noise = random_images(seed)
+    sure = np.full(SHAPE, 0.001 if positive else 0.999, np.float32)
+    result = obey(sure, noise, (1.0, 1.0), [Stroke(((row, column),), positive)])
+    pieces, count = ndimage.label((result >= 0.5) == positive, np.ones((3, 3)))
+    assert count == 1
+    assert (pieces > 0).sum() >= 5
+    assert pieces[row, column] == 1
+
+
+@pytest.mark.parametrize("gap", [1, 2, 3])
+def test_a_click_beside_the_answer_is_joined_to_it(gap: int) -> None:
+    _, noise = random_images(gap)
+    answer = np.full(SHAPE, 0.001, np.float32)
+    answer[5:15, 5:15] = 0.999
+    result = obey(answer, noise, (1.0, 1.0), [Stroke(((9.0, 14.0 + gap + 1),))])
+    _, count = ndimage.label(result >= 0.5, np.ones((3, 3)))
+    assert count == 1
+    apart = obey(answer, noise, (1.0, 1.0), [Stroke(((9.0, 25.0),))])
+    assert ndimage.label(apart >= 0.5, np.ones((3, 3)))[1] == 2  # a second piece is meant
 
 
 def test_a_correction_reaches_as_far_in_millimetres_along_both_axes() -> None:
