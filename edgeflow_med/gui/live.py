@@ -203,9 +203,8 @@ class Live:
             self.session.drop(question)
             self._report(_told(error))
         else:
-            quality = "" if change.answer is None else f" quality {change.answer.quality:.2f},"
-            told = f"{self._label(question)}:{quality} {change.seconds:.1f} s"
-            self._report(" ".join([told, *change.warnings]))
+            quality = "done" if change.answer is None else f"quality {change.answer.quality:.2f}"
+            self._report(" ".join([f"{self._label(question)}: {quality}.", *change.warnings]))
         self._send_next()
 
     def _label(self, question: Question) -> str:

@@ -193,9 +193,9 @@ class Bridge:
             found = True
         for identifier in self._identifiers():
             segment, state = self._segment(identifier), self.state(identifier)
-            if state is None:
+            if identifier not in known:
                 self._adopt(identifier)
-            elif self._time(identifier) != self._times.get(identifier):
+            elif state is not None and self._time(identifier) != self._times.get(identifier):
                 self._times[identifier] = self._time(identifier)
                 self._compare(state, segment, effect)
             else:

@@ -159,6 +159,25 @@ def test_a_segment_removed_outside_is_removed_and_can_be_undone(reader: Callable
     np.testing.assert_array_equal(desk.mask()[12], BALL[12])
 
 
+def test_a_segment_that_is_removed_or_undone_leaves_the_scene(reader: Callable[..., Reader]) -> None:
+    desk = reader()
+    desk.look_at(*MIDDLE)
+    desk.click(*MIDDLE)
+    segmentation = desk.case.node.GetSegmentation()
+    desk.case.desk.remove_segment()
+    desk.settle()
+    assert segmentation.GetNumberOfSegments() == 0
+    assert desk.case.session.history[-1] == "Remove Segment"
+    for _ in range(3):  # the removal, the click, and that the segment was added
+        desk.case.desk.undo()
+        desk.settle()
+    assert segmentation.GetNumberOfSegments() == 0
+    for _ in range(2):
+        desk.case.desk.redo()
+        desk.settle()
+    np.testing.assert_array_equal(desk.mask()[12], BALL[12])
+
+
 def test_name_colour_terminology_and_lock_go_both_ways(reader: Callable[..., Reader]) -> None:
     desk = reader()
     state = desk.case.desk.add_segment()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import slicer
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QWheelEvent
+from PySide6.QtGui import QColor, QPalette, QWheelEvent
 
 from tests.slicer import headless
 from tests.slicer.l1.bench import ball
@@ -81,6 +81,16 @@ def test_keys_for_segments(reader: Reader) -> None:
     until(lambda: not reader.mask().any())
 
 
+def test_the_current_segment_is_removed(reader: Reader) -> None:
+    reader.clicked(*CENTRE)
+    reader.press(reader.ui.removeSegmentButton)
+    until(lambda: reader.count() == 0)
+    rest()
+    assert reader.count() == 0
+    reader.key(Qt.Key.Key_Z, ctrl=True)
+    until(lambda: reader.mask().any())
+
+
 def test_a_locked_segment_is_left_alone_by_its_neighbour(reader: Reader) -> None:
     first = reader.clicked(*CENTRE)
     reader.press(reader.ui.lockButton)
@@ -104,6 +114,18 @@ def test_escape_frees_the_mouse_and_the_button_takes_it_again(reader: Reader, ne
     reader.press(reader.ui.armButton)
     until(lambda: reader.panel.case.interaction.armed)
     assert reader.clicked(*CENTRE).any()
+
+
+@pytest.mark.parametrize("background", ["#f0f0f0", "#323232"])
+def test_whether_the_mouse_is_ours_is_seen(reader: Reader, background: str) -> None:
+    before, button, shown = slicer.app.palette(), reader.ui.armButton, {}
+    slicer.app.setPalette(QPalette(QColor(background)))
+    for armed in (True, False):
+        button.checked = armed
+        rest()
+        shown[armed] = button.grab().toImage().pixelColor(4, button.height // 2)
+    slicer.app.setPalette(before)
+    assert abs(shown[True].hslSaturation() - shown[False].hslSaturation()) > 80
 
 
 def test_the_wheel_still_browses_slices(reader: Reader) -> None:

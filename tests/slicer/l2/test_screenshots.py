@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import slicer
 from PIL import Image
+from PySide6.QtGui import QColor, QPalette
 
 from edgeflow_med.io import read_volume
 from edgeflow_med.resources import resource
@@ -89,6 +90,13 @@ def test_the_tutorial_step_by_step(hand: Hand, request: Any, monkeypatch: pytest
     lesion.press(ui.nextButton)
     rest()
     assert is_picture(lesion.screenshot("review"))
+    light, dark = slicer.app.palette(), QPalette(QColor("#323232"))
+    dark.setColor(QPalette.ColorRole.Base, QColor("#1e1e1e"))
+    slicer.app.setPalette(dark)
+    rest()
+    picture = lesion.screenshot("dark")
+    slicer.app.setPalette(light)
+    assert is_picture(picture)
 
     for section in (ui.manualSection, ui.exportSection, ui.advancedSection):
         section.collapsed = False
