@@ -5,14 +5,21 @@ python -m benchmarks.readme
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from edgeflow_med.evaluation import Report, read_report
+from edgeflow_med.weights import bundle_names
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- figures: made by `python -m benchmarks.readme` -->", "<!-- end of figures -->"
+FIELD_BEGIN, FIELD_END = "<!-- field: made by `python -m benchmarks.readme` -->", "<!-- end of field -->"
+FIELD_PAGE = "docs/explanation/field.md"
+FIELD_ROWS = 8
+PICTURES = "docs/images/field"
 OURS = "edgeflow_w18"
 MARKS = ("noc85", "iou@1", "iou@3", "iou@5", "obeyed")
 
@@ -66,15 +73,54 @@ def figures(ours: Report, peers: Sequence[Report]) -> str:
     )
 
 
+def field(document: dict[str, Any]) -> str:
+    """The section on the whole field: a picture, and the methods that come first, ours among them, with a link."""
+    plan, methods = document["plan"], document["slices"]
+    targets = sum(len(info["targets"]) for info in document["sets"])
+
+    def mean(entry: dict[str, Any], robot: str) -> dict[str, float]:
+        found = entry["figures"]
+        return found.get(robot, found.get("box", {})).get("mean", {})
+
+    def best(entry: dict[str, Any]) -> float:
+        return max(mean(entry, robot).get("iou@3", 0) for robot in ("clicks", "scribbles"))
+
+    ranked = sorted(methods.values(), key=lambda entry: -best(entry))
+    rows = []
+    for entry in ranked[:FIELD_ROWS]:
+        clicks, strokes = mean(entry, "clicks"), mean(entry, "scribbles")
+        seconds = entry["answer_cpu_seconds"]["later"] or entry["answer_cpu_seconds"]["first"]
+        cost = [f"{seconds:.2f}" if seconds else "–", f"{entry['peak_megabytes'] or 0:.0f}" if seconds else "–"]
+        title = f"**{entry['title']}**" if entry["title"] in bundle_names() else entry["title"]
+        values = [f"{clicks['noc85']:.1f}", *(f"{clicks[mark]:.2f}" for mark in ("iou@1", "iou@3"))]
+        rows.append([title, *values, f"{strokes['iou@3']:.2f}" if strokes else "–", *cost])
+    shown = max((ROOT / PICTURES).glob("*.jpg"), key=lambda path: path.name)  # one of the worst of ours
+    alt = "What every method draws after one interaction and after three"
+    picture = f"[![{alt}]({shown.relative_to(ROOT).as_posix()})]({FIELD_PAGE})"
+    head = ["", "NoC@85", "IoU after 1 click", "3 clicks", "3 scribbles", "processor s a later answer", "memory MB"]
+    caption = (
+        f"[The whole field side by side]({FIELD_PAGE}): {len(methods)} methods, from graph cuts to SAM 2, on the same "
+        f"{targets} targets with at most {plan['interactions']} interactions, where we lose to them and why, and what "
+        f"each draws. The {len(rows)} best by the IoU after three interactions (a box counts as two):"
+    )
+    return "\n\n".join([caption, table(head, rows), picture])
+
+
+def between(text: str, begin: str, end: str, content: str) -> str:
+    """A text with what stands between two markers replaced."""
+    before, rest = text.split(begin)
+    return f"{before}{begin}\n{content}\n{end}{rest.split(end)[1]}"
+
+
 def main() -> int:
     """Replace what stands between the markers."""
     results = ROOT / "benchmarks" / "results"
     ours = read_report(results / f"{OURS}.json")
     peers = [read_report(path) for path in sorted(results.glob("peer_*.json"))]
     readme = ROOT / "README.md"
-    before, rest = readme.read_text("utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    readme.write_text(f"{before}{BEGIN}\n{figures(ours, peers)}\n{END}{after}", "utf-8")
+    text = between(readme.read_text("utf-8"), BEGIN, END, figures(ours, peers))
+    everyone = json.loads((results / "field.json").read_text("utf-8"))
+    readme.write_text(between(text, FIELD_BEGIN, FIELD_END, field(everyone)), "utf-8")
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -26,9 +27,11 @@ def measure(row: Row, plan: Plan, data: Path, folder: Folder, show: Callable[[in
     """Measure a row in a process of its own; what went wrong, empty if nothing did."""
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.field.measure", row.kind, row.name, str(row.number)]
     command += ["--data", str(data), "--parts", str(folder.path), "--plan", json.dumps(asdict(plan))]
+    # Not by torch.set_num_threads: what needs no torch is not to be charged for its memory.
+    environment = {**os.environ, "OMP_NUM_THREADS": str(plan.threads)}
     errors = folder.path / "errors.txt"
     with errors.open("w", encoding="utf-8") as sink:
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=sink, text=True, cwd=ROOT)
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=sink, text=True, cwd=ROOT, env=environment)
         assert child.stdout is not None  # it was asked for
         for line in child.stdout:
             if line.startswith("{"):

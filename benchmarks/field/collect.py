@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,12 @@ from benchmarks.field.propagators import WAYS
 from benchmarks.quality import PEERS
 from benchmarks.quality.comparison import Entry
 from edgeflow_med.evaluation import Report
-from edgeflow_med.evaluation.report import report_from
+from edgeflow_med.evaluation.protocol import SliceRecord
+from edgeflow_med.evaluation.report import read_report, report_from
 from edgeflow_med.evaluation.summary import iou_curve
 
 SCHEMA = 1
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 MODES = {"one": "from one slice", "two": "between two slices"}
 PROPAGATED = ("dice", "iou", "precision", "recall", "accuracy", "hd95_mm", "good")
 
@@ -29,18 +33,22 @@ class Measured:
     Attributes:
         name: Of the model or peer.
         entry: What is known of it, and the records of all its rounds as one report.
-        peak_megabytes: Largest memory of its process.
+        peak_megabytes: Largest memory of its process; None if it was borrowed.
         cpu_seconds: What all of it took.
         answer_cpu_seconds: Median processor time of a first and of a later answer.
         load_averages: Least and greatest load of the machine meanwhile.
+        borrowed: Its records come from an earlier evaluation on more targets.
     """
 
     name: str
     entry: Entry
-    peak_megabytes: float
-    cpu_seconds: float
-    answer_cpu_seconds: dict[str, float | None]
-    load_averages: tuple[float, float]
+    peak_megabytes: float | None = None
+    cpu_seconds: float = 0.0
+    answer_cpu_seconds: Mapping[str, float | None] = dataclasses.field(
+        default_factory=lambda: {"first": None, "later": None}
+    )
+    load_averages: tuple[float, ...] = ()
+    borrowed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +77,14 @@ def collect(plan: Plan, folder: Folder, failed: Mapping[Row, str]) -> Field:
     parts = {name: _rounds(folder, name, plan.rounds) for name in methods()}
     rounds = min((len(found) for found in parts.values() if found), default=0)
     slices = [_measured(name, found[:rounds]) for name, found in parts.items() if found]
+    slices += [lent for name, found in parts.items() if slices and not found if (lent := borrow(name, slices[0]))]
     ways = {name: folder.part(Row("propagation", name)) for name in (*models(), *WAYS)}
     propagation = {name: json.loads(path.read_text("utf-8")) for name, path in ways.items() if path.is_file()}
     annotations = folder.part(Row("annotations", models()[0]))
     dices = json.loads(annotations.read_text("utf-8"))["dice"].values() if annotations.is_file() else ()
     reasons = {f"{row.kind}/{row.name}": reason for row, reason in failed.items()}
-    unmeasured = [f"slices/{name}" for name, found in parts.items() if not found]
+    there = {measured.name for measured in slices}
+    unmeasured = [f"slices/{name}" for name in parts if name not in there]
     unmeasured += [f"propagation/{name}" for name in ways if name not in propagation]
     missing = {
         row: reasons.get(row, f"not measured in this run; `python -m benchmarks.field --rows {row}`")
@@ -111,6 +121,35 @@ def _measured(name: str, parts: list[dict[str, Any]]) -> Measured:
         cost,
         (min(loads), max(loads)),
     )
+
+
+def borrow(name: str, like: Measured) -> Measured | None:
+    """A peer's records out of an earlier evaluation, if that saw the same targets with the same robots.
+
+    Targets of a smaller sample with the same seed are among those of a larger one, and a robot's prompts depend on its
+    seed and the answers alone: a dialogue on a target is the same in both, and the shorter one its beginning.
+    """
+    path = RESULTS / f"peer_{name}.json"
+    if not path.is_file():
+        return None
+    report, wanted = read_report(path), like.entry.report
+    limit, targets = wanted.settings.max_interactions, {info.name: info.targets for info in wanted.sets}
+    robots = tuple(robot for robot in report.settings.robots if robot in wanted.settings.robots)
+    records = {(r.robot, r.dataset, r.target): r for r in report.slices}
+    keys = [(robot, dataset, target) for robot in robots for dataset in targets for target in targets[dataset]]
+    if not robots or report.settings.seed != wanted.settings.seed or not all(key in records for key in keys):
+        return None
+    slices = [shortened(records[key], limit) for key in keys]
+    settings = replace(wanted.settings, robots=robots)
+    peer = PEERS[name]
+    shorter = Report(report.predictor, settings, report.environment, wanted.sets, slices)
+    return Measured(name, Entry(peer.title, peer, shorter), borrowed=True)
+
+
+def shortened(record: SliceRecord, limit: int) -> SliceRecord:
+    """A record as it would be had the robot given up earlier."""
+    lists = {name: getattr(record, name)[:limit] for name in ("iou", "quality", "obeyed", "kept", "seconds")}
+    return replace(record, **lists, measures={mark: m for mark, m in record.measures.items() if mark <= limit})
 
 
 def merge(reports: list[Report]) -> Report:
@@ -168,6 +207,7 @@ def document(field: Field) -> dict[str, Any]:
             "peak_megabytes": measured.peak_megabytes,
             "cpu_seconds": measured.cpu_seconds,
             "answer_cpu_seconds": measured.answer_cpu_seconds,
+            "borrowed": measured.borrowed,
             "seen": report.predictor["seen"],
             "licences": ["Apache-2.0"] * 2 if peer is None else [peer.code_licence, peer.weights_licence],
             "figures": {robot: report.slice_figures(robot) for robot in robots},

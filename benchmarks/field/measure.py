@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,17 +116,34 @@ def measure_propagation(row: Row, plan: Plan, sets: list[Path], folder: Folder) 
         propagator = Ours(load_predictor(row.name, "cpu"))
     known = read_annotations(folder)
     before = os.getloadavg()[0]
-    records = []
+    path = folder.part(row)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    journal = path.with_suffix(".partial")  # one line for each object: a row that was stopped goes on behind them
+    lines = journal.read_text("utf-8").splitlines() if journal.exists() else []
+    records = {line["object"]: line["records"] for line in map(json.loads, lines)}
     for done, (key, scan) in enumerate(objects(plan, sets), start=1):
-        slices = {int(n): m for n, m in known[key].items()}
-        asked = {"one": (middle_slice(scan.truth),), "two": quarters(scan)}
-        for mode in modes:
-            given = {n: np.unpackbits(slices[n], axis=1, count=scan.truth.shape[2]).astype(bool) for n in asked[mode]}
-            if record := propagated(scan, propagator, given, mode):
-                records.append({"dataset": scan.dataset, "object": key, "mode": mode, **record})
+        if key not in records:
+            records[key] = around(scan, key, propagator, modes, known[key])
+            with journal.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"object": key, "records": rounded(records[key])}) + "\n")
         told(done, len(known))
-    document = {**account(before, peak_megabytes()), "environment": describe_environment(), "records": records}
-    write(folder.part(row), document)
+    flat = [record for found in records.values() for record in found]
+    write(path, {**account(before, peak_megabytes()), "environment": describe_environment(), "records": flat})
+    journal.unlink(missing_ok=True)
+
+
+def around(
+    scan: Object, key: str, propagator: Propagator, modes: Sequence[str], slices: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Both tasks on one object."""
+    asked = {"one": (middle_slice(scan.truth),), "two": quarters(scan)}
+    width = scan.truth.shape[2]
+    found = []
+    for mode in modes:
+        known = {n: np.unpackbits(slices[str(n)], axis=1, count=width).astype(bool) for n in asked[mode]}
+        if record := propagated(scan, propagator, known, mode):
+            found.append({"dataset": scan.dataset, "object": key, "mode": mode, **record})
+    return found
 
 
 def propagated(scan: Object, propagator: Propagator, known: Mapping[int, Mask], mode: str) -> dict[str, Any] | None:
@@ -192,12 +209,6 @@ def main() -> int:
     parser.add_argument("--plan", type=json.loads, required=True, help="a Plan as JSON")
     given = parser.parse_args()
     plan = Plan(**given.plan)
-    try:
-        import torch
-
-        torch.set_num_threads(plan.threads)
-    except ImportError:
-        pass
     try:
         row = Row(given.kind, given.name, given.number)
         KINDS[row.kind](row, plan, list(find_sets(given.data)), Folder(given.parts))

@@ -72,6 +72,7 @@ def page(field: Field, pictures: Sequence[Picture], plot: str) -> str:
             minutes=sum(seconds) / 60,
             box=INTERACTIONS,
             jitter=JITTER,
+            borrowed=_borrowed(field),
             clicks=_slices_table(field, "clicks"),
             clicks_lost=_ahead(field, "clicks"),
             scribbles=_slices_table(field, "scribbles"),
@@ -98,16 +99,30 @@ def _number(count: int, what: str) -> str:
 def _slices_table(field: Field, robot: str) -> str:
     head = ["method", *(title for title, _, _ in COLUMNS), "processor s first", "later", "memory MB"]
     rows = [head, ["---", *["--:"] * (len(head) - 1)]]
-    for measured in sorted(field.slices, key=lambda m: -robot_figures(m, robot)["mean"]["iou@3"]):
-        mean = robot_figures(measured, robot)["mean"]
+    means = {m.name: figures["mean"] for m in field.slices if (figures := robot_figures(m, robot))}
+    for measured in sorted((m for m in field.slices if m.name in means), key=lambda m: -means[m.name]["iou@3"]):
+        mean = means[measured.name]
         seconds = [measured.answer_cpu_seconds[which] for which in ("first", "later")]
         times = ["–" if value is None else f"{value:.2f}" for value in seconds]
-        rows.append([_name(measured), *_cells(mean, COLUMNS), *times, f"{measured.peak_megabytes:.0f}"])
+        memory = "–" if measured.peak_megabytes is None else f"{measured.peak_megabytes:.0f}"
+        rows.append([_name(measured), *_cells(mean, COLUMNS), *times, memory])
     return lines(rows)
 
 
+def _borrowed(field: Field) -> str:
+    lent = [measured for measured in field.slices if measured.borrowed]
+    if not lent:
+        return ""
+    said = ", ".join(f"{m.entry.title} ({m.entry.report.environment['date'][:10]})" for m in lent)
+    return (
+        f"† Not run again: {said}. These dialogues are the beginnings of those in the README's evaluation: the same "
+        "targets, robot and seed. What they cost beside the others is not known, and there are no outlines."
+    )
+
+
 def _name(measured: Measured) -> str:
-    return f"**{measured.entry.title}**" if measured.entry.peer is None else measured.entry.title
+    title = f"**{measured.entry.title}**" if measured.entry.peer is None else measured.entry.title
+    return f"{title} †" if measured.borrowed else title
 
 
 def _cells(figures: Mapping[str, float], columns: Sequence[Column]) -> list[str]:
@@ -118,7 +133,8 @@ def _ahead(field: Field, robot: str) -> str:
     """Every mean, and every set, in which a method of others is ahead of our default model."""
     ours = next(measured for measured in field.slices if measured.name == models()[0])
     own = robot_figures(ours, robot)
-    theirs = {m.entry.title: robot_figures(m, robot) for m in field.slices if m.entry.peer is not None}
+    peers = [measured for measured in field.slices if measured.entry.peer is not None]
+    theirs = {m.entry.title: figures for m in peers if (figures := robot_figures(m, robot))}
     found = []
     for where in (*(name for name in own if "mean" not in name), "mean"):
         for figure, what, sign, form in COMPARED:

@@ -82,7 +82,8 @@ def draw_all(field: Field, sets: Sequence[Path], parts: Folder, folder: Path, ba
             if role is not None:
                 name = scene.key.partition("/")[0]
                 path = folder / f"{role}-{name}-{number + 1}.jpg"
-                shown = [(measured, _drawn(parts, measured, number, scene)) for measured in field.slices]
+                own = [measured for measured in field.slices if not measured.borrowed]
+                shown = [(measured, _drawn(parts, measured, number, scene)) for measured in own]
                 save(compose(scene, shown), path)
                 link = Path(os.path.relpath(path, base)).as_posix()
                 title = f"{scene.key}, {int(scene.task.target.sum())} pixels"

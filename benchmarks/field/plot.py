@@ -32,6 +32,8 @@ def draw(field: Field, path: Path) -> None:
     for panel, robot in zip(panels, ROBOTS, strict=True):
         for measured in field.slices:
             values, start = _curve(measured, robot)
+            if not values:
+                continue
             style = "-" if measured.entry.peer is None or measured.entry.peer.weights_licence else "--"
             width = 3 if measured.entry.peer is None else 1.3
             where = range(start, start + len(values))
@@ -48,7 +50,8 @@ def draw(field: Field, path: Path) -> None:
         panel.set(title=robot, xlabel="interactions", ylabel="mean IoU over the data sets", ylim=(0, 1))
     for measured in field.slices:
         seconds = measured.answer_cpu_seconds["later"] or measured.answer_cpu_seconds["first"]
-        best = max(robot_figures(measured, robot)["mean"]["iou@3"] for robot in ROBOTS)
+        figures = [robot_figures(measured, robot) for robot in ROBOTS]
+        best = max(found["mean"]["iou@3"] for found in figures if found)
         if seconds:
             cost.plot(
                 seconds, best, "o", color=colours[measured.name], markersize=11 if measured.entry.peer is None else 7

@@ -56,7 +56,8 @@ class Dios:
         with PEER.on_path():
             load_maxflow()
         with safe_open(WEIGHTS, "pt") as file:
-            self.version = (file.metadata() or {}).get("made", "")
+            notes = file.metadata()
+            self.version, self._level = notes["made"], float(notes["level"])
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  no mapping
         self._network = build()
         self._network.load_state_dict(state)
@@ -76,7 +77,9 @@ class Dios:
         inputs = frame.pad(np.concatenate([frame.image(request.image)[None], maps]))
         with torch.inference_mode():
             logits = self._network(torch.from_numpy(inputs))[0, 0, : inner[0], : inner[1]]
-        foreground = resample(torch.sigmoid(logits).numpy(), shape).clip(0.01, 0.99)
+        # The level at which the training cuts becomes one half, where the graph cut does.
+        level = np.log(self._level / (1 - self._level))
+        foreground = resample(torch.sigmoid(logits - level).numpy(), shape).clip(0.01, 0.99)
         mask = cut(request.image, bake(np.stack([1 - foreground, foreground]), seeds))
         return certain(reached(mask, seeds))
 

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from scipy import ndimage
 
 from benchmarks.quality.dios import WEIGHTS, build, distance_maps
+from edgeflow_med import metrics
 from edgeflow_med.predictors.seeds import Mask
 from edgeflow_med.training.cases import read_cases, validation_names
 from edgeflow_med.training.samples import SampleConfig, Samples
@@ -68,6 +69,21 @@ def batch(samples: Samples, number: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.stack(inputs), torch.stack(targets)
 
 
+def choose_level(network: torch.nn.Module, samples: Samples, steps: int = 12) -> float:
+    """The probability from which on a pixel is foreground: with which the mean IoU on validation crops is highest.
+
+    Cross entropy over so short a training leaves the probabilities of small objects far below one half.
+    """
+    levels = np.arange(0.05, 0.55, 0.05)
+    scores: list[list[float]] = []
+    with torch.inference_mode():
+        for number in range(steps):
+            inputs, targets = batch(samples, number)
+            for probability, target in zip(torch.sigmoid(network.eval()(inputs)).numpy(), targets.numpy(), strict=True):
+                scores.append([metrics.iou(probability[0] >= level, target[0] > 0.5) for level in levels])
+    return float(levels[np.mean(scores, axis=0).argmax()])
+
+
 def main() -> None:
     """Train and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -77,11 +93,12 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
-    cases = []
+    cases, validation = [], []
     for folder in sorted(path.parent for path in given.data.glob("*/dataset.json")):
         found = read_cases(folder)
         held_out = validation_names([case.name for case in found])
         cases += [case for case in found if case.name not in held_out]
+        validation += [case for case in found if case.name in held_out]
     samples = Samples(cases, CONFIG, 10**9, seed=0)
     network = build()
     optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-4)
@@ -98,8 +115,11 @@ def main() -> None:
         if step % 50 == 0:
             print(f"step {step}, {share:.0%} of the time, cross entropy {mean:.3f}", flush=True)
     made = f"{datetime.now(UTC):%Y-%m-%d}, {step} steps of {BATCH} crops in {given.seconds / 60:.0f} minutes"
-    save_file({name: tensor.half() for name, tensor in network.state_dict().items()}, WEIGHTS, {"made": made})
-    print(f"{WEIGHTS}: {made}, {sum(p.numel() for p in network.parameters()):,} parameters, cross entropy {mean:.3f}")
+    level = choose_level(network, Samples(validation, CONFIG, 10**9, seed=1))
+    notes = {"made": made, "level": f"{level:.2f}"}
+    save_file({name: tensor.half() for name, tensor in network.state_dict().items()}, WEIGHTS, notes)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    print(f"{WEIGHTS}: {made}, {count:,} parameters, cross entropy {mean:.3f}, level {level:.2f}")
 
 
 if __name__ == "__main__":

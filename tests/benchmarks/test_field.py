@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -16,7 +17,7 @@ from benchmarks.objects import Object
 from benchmarks.quality import PEERS, load_peer
 from benchmarks.quality.comparison import Entry
 from edgeflow_med.errors import UsageError
-from edgeflow_med.evaluation import Report, Settings
+from edgeflow_med.evaluation import Report, Settings, write_json
 from edgeflow_med.evaluation.protocol import SliceRecord, SliceTask
 from edgeflow_med.evaluation.report import SetInfo
 from edgeflow_med.metrics import dice, iou
@@ -93,13 +94,36 @@ def report(number, targets):
         SliceRecord("Discs", "a", f"t{n}", "clicks", 99, 1, [v], [0.0], [True], [1.0], [0.1])
         for n, v in targets.items()
     ]
-    return Report({"name": "m", "version": "1", "device": "cpu", "seen": ""}, Settings(seed=number), {}, [info], slices)
+    return Report(
+        {"name": "m", "version": "1", "device": "cpu", "seen": ""},
+        Settings(seed=number, robots=("clicks",)),
+        {},
+        [info],
+        slices,
+    )
 
 
 def test_rounds_are_joined_and_no_target_counts_twice():
     joined = collect.merge([report(0, {1: 0.5, 2: 0.7}), report(1, {2: 0.1, 3: 0.9})])
     assert joined.sets[0].targets == ["t1", "t2", "t3"]
     assert {r.target: r.iou[0] for r in joined.slices} == {"t1": 0.5, "t2": 0.7, "t3": 0.9}
+
+
+def test_a_row_is_borrowed_from_a_longer_evaluation_on_more_targets(tmp_path, monkeypatch):
+    monkeypatch.setattr(collect, "RESULTS", tmp_path)
+    earlier = report(0, {1: 0.5, 2: 0.7})
+    for record in earlier.slices:
+        for values in (record.iou, record.quality, record.kept, record.seconds, record.obeyed):
+            values.extend([0.8, 0.9])
+        record.measures.update({mark: {"iou": mark / 10} for mark in (1, 2, 3)})
+    write_json(earlier, tmp_path / "peer_grabcut.json")
+    wanted = replace(report(0, {2: 0.1}), settings=Settings(max_interactions=2, robots=("clicks", "scribbles")))
+    ours = collect.Measured(DEFAULT_MODEL, Entry(DEFAULT_MODEL, None, wanted))
+    (record,) = collect.borrow("grabcut", ours).entry.report.slices
+    assert (record.target, record.iou, sorted(record.measures)) == ("t2", [0.7, 0.8], [1, 2])
+    other = replace(wanted, settings=replace(wanted.settings, seed=1))
+    assert collect.borrow("grabcut", collect.Measured(DEFAULT_MODEL, Entry(DEFAULT_MODEL, None, other))) is None
+    assert collect.borrow("random_walker", ours) is None
 
 
 def test_pictures_show_the_best_the_median_and_the_worst():
