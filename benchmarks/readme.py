@@ -119,8 +119,10 @@ def main() -> int:
     peers = [read_report(path) for path in sorted(results.glob("peer_*.json"))]
     readme = ROOT / "README.md"
     text = between(readme.read_text("utf-8"), BEGIN, END, figures(ours, peers))
-    everyone = json.loads((results / "field.json").read_text("utf-8"))
-    readme.write_text(between(text, FIELD_BEGIN, FIELD_END, field(everyone)), "utf-8")
+    whole = results / "field.json"
+    if whole.is_file():
+        text = between(text, FIELD_BEGIN, FIELD_END, field(json.loads(whole.read_text("utf-8"))))
+    readme.write_text(text, "utf-8")
     return 0
 
 
