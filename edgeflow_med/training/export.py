@@ -23,6 +23,7 @@ from torch import Tensor
 import edgeflow_med
 from edgeflow_med.errors import ReadError
 from edgeflow_med.network import EdgeFlow, EdgeFlowConfig
+from edgeflow_med.predictors.onnx import ONNX_FILE
 from edgeflow_med.predictors.zoom import ZoomPolicy
 from edgeflow_med.training.loop import read_checkpoint
 from edgeflow_med.training.model_card import (
@@ -68,7 +69,7 @@ def export(
     """Write a bundle; an existing one is replaced when the new one is complete.
 
     Exported again from the same checkpoint the weights have the same checksum, so figures measured in between find
-    their way into the model card, and the brakes that were calibrated in between stay.
+    their way into the model card, and the brakes and the ONNX file that were made in between stay.
 
     Args:
         checkpoint: Written by :class:`edgeflow_med.training.loop.Trainer`; ``log.jsonl`` is read beside it.
@@ -92,7 +93,10 @@ def export(
         save_file(to_half(state["average"]), draft / MODEL_FILE)
         (draft / MODEL_FILE).chmod(0o644)  # safetensors lets only the owner read
         content = bundle_metadata(folder.name, config["network"], policy or ZoomPolicy(), checksum(draft / MODEL_FILE))
-        content["edgeflow"]["brakes"] = _known_brakes(folder, content) if brakes is None else dict(brakes)
+        known = _same_weights(folder, content)
+        content["edgeflow"]["brakes"] = dict(brakes or {}) or (known.brakes if known else {})
+        if known and (known.path / ONNX_FILE).is_file():
+            shutil.copy2(known.path / ONNX_FILE, draft / ONNX_FILE)
         bundle = Bundle(folder.name, draft, content)
         reports = read_reports(results, bundle.name, bundle.version)
         sources = [read_source(Path(path)) for path in config["datasets"]]
@@ -108,12 +112,12 @@ def export(
     return Bundle(folder.name, folder, content)
 
 
-def _known_brakes(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """The brakes of the bundle in a folder, if it has the same weights as the new one."""
+def _same_weights(folder: Path, content: Mapping[str, Any]) -> Bundle | None:
+    """The bundle in a folder, if it has the same weights as the new one."""
     if not (folder / "configs" / "metadata.json").is_file():
-        return {}
+        return None
     known = open_bundle(folder)
-    return known.brakes if known.sha256 == content["edgeflow"]["sha256"] else {}
+    return known if known.sha256 == content["edgeflow"]["sha256"] else None
 
 
 def to_half(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
