@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from edgeflow_med import Session, evaluation, load_predictor, read_volume
 from edgeflow_med.effort import case_effort
-from edgeflow_med.evaluation.datasets import CaseFiles, read_dataset
+from edgeflow_med.evaluation.datasets import CaseFiles, DataSet, read_dataset
 from edgeflow_med.evaluation.report import Report, describe_environment, read_report
 from edgeflow_med.evaluation.summary import slice_intervals, slice_values
 from edgeflow_med.io import read_segmentation
@@ -45,11 +45,12 @@ KEYS = ("noc80", "noc85", "noc90", "iou@1", "iou@2", "iou@3", "iou@5")
 RESAMPLES = 2000
 
 
-def outline(files: CaseFiles, slices: int, case: Path, predictor: Predictor) -> None:
+def outline(dataset: DataSet, files: CaseFiles, slices: int, case: Path, predictor: Predictor) -> None:
     """Let a robot outline some slices of every structure of one image and accept them."""
-    volume = read_volume(files.image, modality="MR")
+    volume = read_volume(files.image, modality=dataset.modality or None)
+    window = "0,255" if volume.array.dtype == np.uint8 else None  # as in the evaluation: windowed by its publisher
     labelled = read_segmentation(files.label, volume)
-    with Session(volume, predictor, case_dir=case, reader="robot") as session:
+    with Session(volume, predictor, case_dir=case, reader="robot", window=window) as session:
         for structure, mask in zip(labelled.segments, labelled.masks, strict=True):
             segment = session.add_segment(structure.label)
             truth = np.moveaxis(mask, session.axis, 0)
@@ -123,9 +124,9 @@ def measure(model: str, folders: Sequence[Path], targets: int, report: Path) -> 
 
 def exported_cases(given: argparse.Namespace, start: Bundle) -> tuple[Path, dict[str, int]]:
     """The data set of a dozen cases, and how much work it was."""
-    cases = read_dataset(given.dataset).cases
-    held_out = validation_names([case.name for case in cases])
-    seen = [case for case in cases if case.name not in held_out]
+    dataset = read_dataset(given.dataset)
+    held_out = validation_names([case.name for case in dataset.cases])
+    seen = [case for case in dataset.cases if case.name not in held_out]
     chosen = seen[:: max(1, len(seen) // given.cases)][: given.cases]
     predictor = load_predictor(str(start.path), "cpu", "torch")
     folders, efforts = [given.work / "cases" / case.name for case in chosen], []
@@ -133,7 +134,7 @@ def exported_cases(given: argparse.Namespace, start: Bundle) -> tuple[Path, dict
         if not folder.exists():
             half_done = folder.with_name(f".{case.name}")
             shutil.rmtree(half_done, ignore_errors=True)
-            outline(case, given.slices, half_done, predictor)
+            outline(dataset, case, given.slices, half_done, predictor)
             half_done.rename(folder)
         efforts.append(case_effort(folder)[-1])
         print(f"{case.name}: {efforts[-1].clicks} clicks", flush=True)
@@ -159,7 +160,7 @@ def exported_cases(given: argparse.Namespace, start: Bundle) -> tuple[Path, dict
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", type=Path, help="a folder of MR images in the Decathlon layout")
+    parser.add_argument("dataset", type=Path, help="a folder of labelled images in the Decathlon layout")
     parser.add_argument("--also", type=Path, action="append", default=[], help="measure on this data set, too")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="where to start")
     parser.add_argument("--cases", type=int, default=12, help="cases that the robot reader works on")

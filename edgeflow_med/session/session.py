@@ -20,9 +20,6 @@ from edgeflow_med.volume import Plane
 if TYPE_CHECKING:
     from edgeflow_med.io import Saved, SaveOptions
 
-if TYPE_CHECKING:
-    from edgeflow_med.io import Saved, SaveOptions
-
 
 class Session(ReviewActions):
     """Segment a volume with clicks, strokes, paint and propagation; nothing that was done is ever lost.
