@@ -163,6 +163,7 @@ def main() -> None:
     from edgeflow_med.predictors.lazy import LazyPredictor
     from tests.slicer import headless
 
+    commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True, cwd=ROOT).strip()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_STATE_HOME"] = folder
         headless.start(Path(folder))
@@ -173,7 +174,6 @@ def main() -> None:
         without, memory = run(array, forgetful(), int(os.environ.get("MANY_CLICKS", "500")))
         in_panel, _ = run(array, forgetful(), int(os.environ.get("CLICKS", "30")), PanelBench)
     model_name = next(line for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines() if "model name" in line)
-    commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True, cwd=ROOT).strip()
     document = {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": commit,

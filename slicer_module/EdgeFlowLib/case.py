@@ -53,7 +53,7 @@ class Case:
 
         self.volume_node, self.node = volume_node, segmentation_node
         self._report, self._changed, self._worker = report, changed, worker
-        self._boxes = dict[int, list[Any]]()
+        self._boxes, self._seen = dict[int, list[Any]](), (tuple[Any, ...](), 0)
         self.session, self.opened, ahead = self._open()
         self.bridge = Bridge(self.session, volume_node, segmentation_node, ahead=ahead)
         self.overlays = Overlays(self.bridge)
@@ -189,6 +189,14 @@ class Case:
         self._boxes.setdefault(0, [])
 
     def _here(self, axis: int) -> int:
+        """Number of the slice in view; found anew only if a view or the volume has moved, as it is asked for often."""
+        parent = self.volume_node.GetParentTransformNode()
+        moved = axis, parent and parent.GetTransformToWorldMTime(), *(node.GetMTime() for node, _ in self._views)
+        if moved != self._seen[0]:
+            self._seen = moved, self._look(axis)
+        return self._seen[1]
+
+    def _look(self, axis: int) -> int:
         """Number of the slice that the view nearest to an axis' slices shows; of the middle slice if there is none."""
         volume = self.session.volume
         for node, _interactor in self._views:

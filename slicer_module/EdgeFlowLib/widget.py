@@ -223,10 +223,11 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._keys["delete_prompt"].enabled = self._keys["undo"].enabled and not effect  # Draw has its own Del
         ui.stopButton.enabled = desk.walking
         ui.progressBar.visible = desk.walking or desk.asking
-        ui.sliceLabel.text = f"{desk.plane} {desk.here}"
+        here = desk.here
+        ui.sliceLabel.text = f"{desk.plane} {here}"
         if not ui.reviewSlider.isSliderDown():
             ui.reviewSlider.blockSignals(True)
-            ui.reviewSlider.value = desk.here
+            ui.reviewSlider.value = here
             ui.reviewSlider.blockSignals(False)
 
     def _refresh(self):
