@@ -136,12 +136,16 @@ def propagate(  # noqa: PLR0913, PLR0917 - one parameter per option
         )
         load_model(session)
         task = bar.add_task("Propagating", total=None)
-        for step in steps:
-            bar.advance(task)
-            if step.prediction is not None:
-                console.print(f"Slice {step.index}: expected Dice {step.quality:.2f}")
-            if step.stop is not None:
-                console.print(f"Stopped before slice {step.index}: {step.why}")
+        try:
+            for step in steps:
+                bar.advance(task)
+                if step.prediction is not None:
+                    console.print(f"Slice {step.index}: expected Dice {step.quality:.2f}")
+                if step.stop is not None:
+                    console.print(f"Stopped before slice {step.index}: {step.why}")
+        except KeyboardInterrupt:
+            console.print("Cancelled; what was done stays, and one undo takes it back")
+            raise
         console.print(f"{session.unreviewed(state)} slices of {state.label} are unreviewed")
 
 

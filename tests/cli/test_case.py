@@ -14,6 +14,7 @@ from edgeflow_med.io import local, read_segmentation, read_volume
 from edgeflow_med.io.atomic import write_together
 from edgeflow_med.io.nifti import image_part
 from edgeflow_med.metrics import dice
+from edgeflow_med.predictors.base import Prediction, SliceRequest
 from edgeflow_med.session import Session, read_journal
 from tests.cli.conftest import Ran, run_command
 from tests.cli.scans import CENTRE, Flood, ball, volume
@@ -126,6 +127,30 @@ def test_propagation_review_and_export(case: Verb, tmp_path: Path) -> None:
     assert filled[1].tolist() == [K, K + 1]
     sidecar = json.loads((tmp_path / "accepted.nii.gz.provenance.json").read_text("utf-8"))
     assert [row["Origin"] for row in sidecar["Segments"][0]["Slices"]] == ["prompted", "propagated"]
+
+
+def test_cancelling_leaves_what_is_done_and_says_so(
+    case: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case("click", CLICK)
+    before = look(tmp_path).mask()
+
+    class Tired(Flood):
+        left = 4  # a warm-up, then three slices
+
+        def predict(self, request: SliceRequest) -> Prediction:
+            Tired.left -= 1
+            if Tired.left < 0:
+                raise KeyboardInterrupt
+            return super().predict(request)
+
+    monkeypatch.setattr("edgeflow_med.predictors.lazy.load_predictor", lambda *_: Tired())
+    ran = run_command("case", tmp_path / "case", "propagate")
+    assert ran.status == 130
+    assert ran.out.endswith("Cancelled; what was done stays, and one undo takes it back\n")
+    assert look(tmp_path).unreviewed() == ran.out.count("expected Dice") > 0
+    case("undo")
+    np.testing.assert_array_equal(look(tmp_path).mask(), before)
 
 
 def test_measurements_for_people_and_programs(case: Verb, tmp_path: Path) -> None:
