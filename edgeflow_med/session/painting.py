@@ -18,7 +18,7 @@ from edgeflow_med.session.draft import Draft
 from edgeflow_med.session.ledger import Change
 from edgeflow_med.session.prompting import PromptActions, three
 from edgeflow_med.session.rules import Act, decide
-from edgeflow_med.session.segments import refusals
+from edgeflow_med.session.segments import refusals, takings
 from edgeflow_med.session.state import Origin, SegmentState, SliceState, SliceStatus, plane_of
 from edgeflow_med.volume import Plane
 
@@ -62,7 +62,7 @@ class PaintActions(PromptActions):
             told |= dict.fromkeys(refused)
             if (pixels & ~(outcome.locked_out | outcome.not_editable)).any():
                 _mark_edited(draft, state.id, key)
-        warnings = (*told, *([f"{taken} voxels were taken from other segments."] if taken else []))
+        warnings = (*told, *takings(taken))
         return self._commit_if_any(draft, name, "paint", warnings)
 
     def edit(
@@ -102,7 +102,7 @@ class PaintActions(PromptActions):
             taken += draft.put(state.id, key, outcome, Origin.HAND if hard else Origin.TOOL)
             told |= dict.fromkeys(refusals(outcome, "edit"))
             _mark_edited(draft, state.id, key)
-        warnings = (*told, *([f"{taken} voxels were taken from other segments."] if taken else []))
+        warnings = (*told, *takings(taken))
         return self._commit_if_any(draft, name, "edit", warnings)
 
     def _painted(self, given: Any, axis: int) -> Iterator[tuple[SliceKey, Pixels]]:

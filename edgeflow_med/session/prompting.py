@@ -19,7 +19,7 @@ from edgeflow_med.prompts import Box, Click, Lasso, Line, Prompt, Scribble, chec
 from edgeflow_med.session.changes import Layer, PackedPrediction, SliceKey, Step
 from edgeflow_med.session.ledger import Change
 from edgeflow_med.session.rules import Act, Outcome, decide, excluded
-from edgeflow_med.session.segments import SegmentActions, refusals
+from edgeflow_med.session.segments import SegmentActions, refusals, takings
 from edgeflow_med.session.state import Fixed, Origin, SegmentState, SliceState, SliceStatus, plane_of
 from edgeflow_med.volume import Plane
 
@@ -199,7 +199,7 @@ class PromptActions(SegmentActions):
         return ledger.commit(
             draft.step(question.name, "prompt", seconds),
             question=question.number,
-            warnings=[*refusals(outcome, question.name.lower()), *_takings(taken)],
+            warnings=[*refusals(outcome, question.name.lower()), *takings(taken)],
             answer=stored,
             model=list(model),
             window=str(self.window),
@@ -382,10 +382,6 @@ def _prompts(value: object) -> tuple[Prompt, ...]:
 def slice_digest(outcome: Outcome) -> str:
     """The first half of the SHA-256 of a slice's mask, packed to bits."""
     return hashlib.sha256(np.packbits(outcome.mask).tobytes()).hexdigest()[:32]
-
-
-def _takings(taken: int) -> list[str]:
-    return [f"{taken} voxels were taken from other segments."] if taken else []
 
 
 def three(index: Sequence[float]) -> Sequence[float]:

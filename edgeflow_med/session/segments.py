@@ -184,6 +184,11 @@ def refusals(outcome: Outcome, what: str) -> list[str]:
     return told
 
 
+def takings(taken: int) -> list[str]:
+    """What is said when an act took voxels from other segments."""
+    return [f"{taken} voxels were taken from other segments."] if taken else []
+
+
 def _check_label(label: str) -> None:
     if not label.strip() or len(label) > 64:
         raise UsageError(f"A label has 1 to 64 characters, got {label!r}; give another.")
