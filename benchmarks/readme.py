@@ -92,7 +92,8 @@ def field(document: dict[str, Any]) -> str:
         seconds = entry["answer_cpu_seconds"]["later"] or entry["answer_cpu_seconds"]["first"]
         cost = [f"{seconds:.2f}" if seconds else "–", f"{entry['peak_megabytes'] or 0:.0f}" if seconds else "–"]
         title = f"**{entry['title']}**" if entry["title"] in bundle_names() else entry["title"]
-        values = [f"{clicks['noc85']:.1f}", *(f"{clicks[mark]:.2f}" for mark in ("iou@1", "iou@3"))]
+        first = "–" if "box" in entry["figures"] else f"{clicks['iou@1']:.2f}"  # a box takes two
+        values = [f"{clicks['noc85']:.1f}", first, f"{clicks['iou@3']:.2f}"]
         rows.append([title, *values, f"{strokes['iou@3']:.2f}" if strokes else "–", *cost])
     shown = max((ROOT / PICTURES).glob("*.jpg"), key=lambda path: path.name)  # one of the worst of ours
     alt = "What every method draws after one interaction and after three"

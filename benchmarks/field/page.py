@@ -101,7 +101,10 @@ def _slices_table(field: Field, robot: str) -> str:
     rows = [head, ["---", *["--:"] * (len(head) - 1)]]
     means = {m.name: figures["mean"] for m in field.slices if (figures := robot_figures(m, robot))}
     for measured in sorted((m for m in field.slices if m.name in means), key=lambda m: -means[m.name]["iou@3"]):
-        mean = means[measured.name]
+        mean = dict(means[measured.name])
+        if measured.entry.report.settings.robots == ("box",):
+            for name in ("iou@1", "dice@1", "obeyed"):  # no answer yet; and two corners do not say what is asked for
+                del mean[name]
         seconds = [measured.answer_cpu_seconds[which] for which in ("first", "later")]
         times = ["–" if value is None else f"{value:.2f}" for value in seconds]
         memory = "–" if measured.peak_megabytes is None else f"{measured.peak_megabytes:.0f}"

@@ -110,8 +110,9 @@ def compose(scene: Scene, shown: Sequence[tuple[Measured, list[Drawn]]]) -> Imag
         ink = INK if measured.entry.peer is None else FAINT
         pen.text((x, y + 2), _shortened(measured.entry.title, pen, font, width - 76), ink, font)
         pen.text((x + width, y + 2), scores, INK, font, anchor="ra")
+        boxes = measured.entry.report.settings.robots == ("box",)
         for number, one in enumerate(drawn):
-            sheet.paste(view.tile(scene, one), (x + number * (TILE + GAP), y + LINE))
+            sheet.paste(view.tile(scene, one, boxes), (x + number * (TILE + GAP), y + LINE))
     return sheet
 
 
@@ -147,8 +148,8 @@ class View:
         rows, columns = (TILE * OVER / side * spacing).tolist()
         return cls((float(start[0]), float(start[1])), (rows, columns))
 
-    def tile(self, scene: Scene, drawn: Drawn) -> Image.Image:
-        """The slice with the target's and a method's outline, and the prompts."""
+    def tile(self, scene: Scene, drawn: Drawn, boxes: bool = False) -> Image.Image:
+        """The slice with the target's and a method's outline, and the prompts: strokes, or boxes by two corners."""
         side = TILE * OVER
         grey = Image.fromarray(np.rint(scene.task.image * 255).astype(np.uint8))
         (row, column), (down, across) = self.start, self.scale
@@ -160,7 +161,11 @@ class View:
                 pen.line(self._on_tile(line - 0.5), colour, round(thick * OVER), joint="curve")
         for stroke in drawn.strokes:
             colour = POSITIVE if stroke["positive"] else NEGATIVE
-            self._stroke(pen, np.asarray(stroke["points"], float) + 0.5, colour)
+            points = np.asarray(stroke["points"], float) + 0.5
+            if boxes:
+                pen.rectangle(self._on_tile(points), outline=colour, width=2 * OVER)
+            else:
+                self._stroke(pen, points, colour)
         return tile.resize((TILE, TILE), Image.Resampling.LANCZOS)
 
     def _stroke(self, pen: ImageDraw.ImageDraw, points: NDArray[np.float64], colour: tuple[int, int, int]) -> None:

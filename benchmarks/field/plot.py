@@ -9,7 +9,7 @@ from benchmarks.field.plan import ROBOTS
 from edgeflow_med.errors import WriteError
 from edgeflow_med.io.atomic import write_verified
 
-OURS = ("#0b62a4", "#12a0b8", "#5b3fa0")
+OURS = ("black", "crimson", "darkgreen")
 
 
 def draw(field: Field, path: Path) -> None:
