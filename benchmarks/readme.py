@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeflow_med.evaluation import Report, read_report
-from edgeflow_med.weights import bundle_names
+from edgeflow_med.weights import DEFAULT_MODEL, bundle_names
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- figures: made by `python -m benchmarks.readme` -->", "<!-- end of figures -->"
@@ -20,7 +20,6 @@ FIELD_BEGIN, FIELD_END = "<!-- field: made by `python -m benchmarks.readme` -->"
 FIELD_PAGE = "docs/explanation/field.md"
 FIELD_ROWS = 8
 PICTURES = "docs/images/field"
-OURS = "edgeflow_w18"
 MARKS = ("noc85", "iou@1", "iou@3", "iou@5", "obeyed")
 
 
@@ -36,11 +35,11 @@ def numbers(figures: dict[str, float]) -> list[str]:
     return [f"{effort:.1f}", *(f"{value:.2f}" for value in overlaps), f"{obeyed:.0%}"]
 
 
-def figures(ours: Report, peers: Sequence[Report]) -> str:
-    """The README's section: methods side by side, then ours by data set, then propagation."""
+def figures(ours: Report, others: Sequence[Report]) -> str:
+    """The README's section: methods side by side, then the default model by data set, then its propagation."""
     when, machine = ours.environment["date"][:10], ours.environment["cpu"]
     head = ["", "NoC@85", "IoU after 1 click", "3 clicks", "5 clicks", "clicks obeyed"]
-    everyone = [(report.predictor["name"], report.slice_figures("clicks")["mean"]) for report in (*peers, ours)]
+    everyone = [(report.predictor["name"], report.slice_figures("clicks")["mean"]) for report in (*others, ours)]
     drawn = sum(int(entry["targets"]) for name, entry in ours.slice_figures("clicks").items() if "mean" not in name)
     by_set = [
         [name, *numbers(entry)] for name, entry in ours.slice_figures("clicks").items() if name != "mean of larger"
@@ -65,9 +64,9 @@ def figures(ours: Report, peers: Sequence[Report]) -> str:
         [
             caption,
             table(head, [[name, *numbers(entry)] for name, entry in everyone]),
-            "Ours by data set:",
+            f"{DEFAULT_MODEL}, the default model, by data set:",
             table(head, by_set),
-            "Propagation from one slice with at most three clicks:",
+            "Its propagation from one slice with at most three clicks:",
             table(["", "objects", "3-D Dice", "slices with Dice over 0.9", "ends within one slice"], volumes),
         ]
     )
@@ -116,10 +115,11 @@ def between(text: str, begin: str, end: str, content: str) -> str:
 def main() -> int:
     """Replace what stands between the markers."""
     results = ROOT / "benchmarks" / "results"
-    ours = read_report(results / f"{OURS}.json")
-    peers = [read_report(path) for path in sorted(results.glob("peer_*.json"))]
+    ours = read_report(results / f"{DEFAULT_MODEL}.json")
+    models = [results / f"{name}.json" for name in bundle_names() if name != DEFAULT_MODEL]
+    others = [read_report(path) for path in (*sorted(results.glob("peer_*.json")), *filter(Path.is_file, models))]
     readme = ROOT / "README.md"
-    text = between(readme.read_text("utf-8"), BEGIN, END, figures(ours, peers))
+    text = between(readme.read_text("utf-8"), BEGIN, END, figures(ours, others))
     whole = results / "field.json"
     if whole.is_file():
         text = between(text, FIELD_BEGIN, FIELD_END, field(json.loads(whole.read_text("utf-8"))))

@@ -14,7 +14,7 @@ from edgeflow_med.resources import resource
 if TYPE_CHECKING:
     from edgeflow_med.network import EdgeFlow
 
-DEFAULT_MODEL = "edgeflow_w18"
+DEFAULT_MODEL = "edgeflow_lite"
 MODEL_FILE = "model.safetensors"
 
 

@@ -69,7 +69,9 @@ class OnnxPredictor(ZoomPredictor):
             session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
             facts = _facts(session)
         except ImportError:
-            raise ModelError("ONNX Runtime is not installed; give `pip install edgeflow-med[onnx]`.") from None
+            raise ModelError(
+                "ONNX Runtime is not installed; give `pip install onnxruntime`, or engine torch."
+            ) from None
         except Exception as error:  # noqa: BLE001 - ONNX Runtime has a class of its own for every kind of broken file
             raise ModelError(f"{path} is not a usable ONNX file ({type(error).__name__}); export it again.") from None
         if facts["sha256"] != bundle.sha256:

@@ -45,7 +45,8 @@ class TrainConfig:
         learning_rate: For new modules; the pretrained trunk gets ``trunk_factor`` of it.
         keep_statistics: Batch norms of the pretrained part keep their statistics, as is best for small batches.
         warmup_steps: Steps in which the learning rate rises to its full value.
-        rounds: Most extra robot clicks before the step that is learnt from.
+        rounds: Most extra robot prompts before the step that is learnt from.
+        first_share: Steps that are learnt from without any of them: the first answer matters most.
         edge_weight: Weight of the edge loss against 1 for the mask.
         quality_weight: Weight of the loss of the quality head, where the network has one.
         report_every: Steps over which what is logged is averaged.
@@ -61,6 +62,7 @@ class TrainConfig:
     keep_statistics: bool = True
     warmup_steps: int = 100
     rounds: int = 3
+    first_share: float = 0.5
     edge_weight: float = 0.5
     quality_weight: float = 0.2
     seed: int = 1
@@ -208,9 +210,9 @@ class Trainer:
         return values
 
     def _round_shares(self) -> list[float]:
-        """The first answer matters most, so it is learnt from half of the time."""
-        more = self.config.rounds
-        return [0.5, *([0.5 / more] * more)] if more else [1.0]
+        """How often there are no, one, two ... rounds."""
+        more, first = self.config.rounds, self.config.first_share
+        return [first, *([(1 - first) / more] * more)] if more else [1.0]
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16)

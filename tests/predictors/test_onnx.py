@@ -21,8 +21,8 @@ from edgeflow_med.training.onnx_export import Answering, export_onnx
 from edgeflow_med.weights import Bundle, find_bundle, load_network
 from edgeflow_med.windows import choose_window
 
-pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
 BUNDLE = find_bundle("edgeflow_w18")
+LITE = find_bundle("edgeflow_lite")
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +33,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("shape", [(1, 256, 256), (2, 100, 133), (3, 64, 160)])
-def test_any_batch_and_size_is_answered_as_by_pytorch(exported: Path, shape: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("bundle", [BUNDLE, LITE], ids=lambda bundle: bundle.name)
+def test_any_batch_and_size_is_answered_as_by_pytorch(
+    exported: Path, bundle: Bundle, shape: tuple[int, int, int]
+) -> None:
     import onnxruntime
 
-    network = Answering(load_network(BUNDLE)).eval()
-    session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
+    network, path = Answering(load_network(bundle)).eval(), exported if bundle is BUNDLE else onnx_file(bundle)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     batch, *size = shape
     image, prompts = torch.rand(batch, 1, *size), torch.rand(batch, network.network.config.prompt_channels, *size)
     with torch.inference_mode():
@@ -48,11 +51,13 @@ def test_any_batch_and_size_is_answered_as_by_pytorch(exported: Path, shape: tup
     assert wanted[0].std() > 0.01  # a constant answer would prove nothing
 
 
-def test_a_real_slice_is_answered_as_by_pytorch(exported: Path) -> None:
+@pytest.mark.parametrize("bundle", [BUNDLE, LITE], ids=lambda bundle: bundle.name)
+def test_a_real_slice_is_answered_as_by_pytorch(exported: Path, bundle: Bundle) -> None:
     volume = read_volume(resource("sample_data") / "sts_003_ct" / "series")
     image = choose_window(volume, None).apply(volume.array[25])
     rows, columns, _ = (n // 2 for n in (*image.shape, 0))
-    fast, exact = OnnxPredictor.from_bundle(BUNDLE, exported), TorchPredictor.from_bundle(BUNDLE, "cpu")
+    fast = OnnxPredictor.from_bundle(bundle, exported if bundle is BUNDLE else None)
+    exact = TorchPredictor.from_bundle(bundle, "cpu")
     assert fast.brakes == exact.brakes == BUNDLE.brakes
     first = SliceRequest(image, strokes=(Stroke(((float(rows), float(columns)),)),))
     answers = [predictor.predict(first) for predictor in (fast, exact)]
@@ -68,17 +73,15 @@ def test_a_real_slice_is_answered_as_by_pytorch(exported: Path) -> None:
     assert (fast.name, fast.version) == (exact.name, exact.version)
 
 
-def test_neither_torch_nor_monai_is_loaded(exported: Path) -> None:
-    code = f"""
+def test_the_default_model_answers_on_a_cpu_without_torch_and_monai() -> None:
+    code = """
 import sys
-from pathlib import Path
 import numpy as np
+from edgeflow_med.predictors import load_predictor
 from edgeflow_med.predictors.base import SliceRequest, Stroke
-from edgeflow_med.predictors.onnx import OnnxPredictor
-from edgeflow_med.weights import find_bundle
-predictor = OnnxPredictor.from_bundle(find_bundle("edgeflow_w18"), Path({str(exported)!r}))
+predictor = load_predictor(device="cpu")
 predictor.predict(SliceRequest(np.zeros((64, 64), np.float32), strokes=(Stroke(((30.0, 30.0),)),)))
-print(sorted({{"torch", "monai"}} & set(sys.modules)))
+print(sorted({"torch", "monai"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -99,12 +102,12 @@ def test_the_file_must_fit_the_weights(exported: Path, tmp_path: Path) -> None:
 
 def test_it_is_taken_on_a_cpu_once_it_is_there(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert isinstance(load_predictor(device="cpu"), TorchPredictor)
+    assert isinstance(load_predictor(BUNDLE.name, device="cpu"), TorchPredictor)
     path = onnx_file(BUNDLE)
     assert path.is_relative_to(tmp_path)
     path.parent.mkdir(parents=True)
     path.write_bytes(exported.read_bytes())
-    assert isinstance(load_predictor(device="cpu"), OnnxPredictor)
-    assert isinstance(load_predictor(device="cpu", engine="torch"), TorchPredictor)
+    assert isinstance(load_predictor(BUNDLE.name, device="cpu"), OnnxPredictor)
+    assert isinstance(load_predictor(BUNDLE.name, device="cpu", engine="torch"), TorchPredictor)
     with pytest.raises(UsageError, match="Engine onnx runs on the CPU"):
         load_predictor(device="cuda", engine="onnx")
