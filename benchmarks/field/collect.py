@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.field.plan import Folder, Plan, Row, methods, models
+from benchmarks.field.plan import ANNOTATIONS, Folder, Plan, Row, methods, models
 from benchmarks.field.propagators import WAYS
 from benchmarks.quality import PEERS
 from benchmarks.quality.comparison import Entry
@@ -60,7 +60,7 @@ class Field:
         rounds: Rounds that all methods went through.
         slices: Methods on slices; ours first.
         propagation: Parts of the propagation rows by name.
-        annotations: Dice of the annotations that propagation started from.
+        annotations: Dice of the annotations that propagation started from, and the model that made them.
         missing: What was not measured: kind and name, and why.
     """
 
@@ -68,7 +68,7 @@ class Field:
     rounds: int
     slices: list[Measured]
     propagation: dict[str, dict[str, Any]]
-    annotations: list[float]
+    annotations: dict[str, Any]
     missing: dict[str, str]
 
 
@@ -80,8 +80,8 @@ def collect(plan: Plan, folder: Folder, failed: Mapping[Row, str]) -> Field:
     slices += [lent for name, found in parts.items() if slices and not found if (lent := borrow(name, slices[0]))]
     ways = {name: folder.part(Row("propagation", name)) for name in (*models(), *WAYS)}
     propagation = {name: json.loads(path.read_text("utf-8")) for name, path in ways.items() if path.is_file()}
-    annotations = folder.part(Row("annotations", models()[0]))
-    dices = json.loads(annotations.read_text("utf-8"))["dice"].values() if annotations.is_file() else ()
+    path = folder.part(ANNOTATIONS)
+    annotations = json.loads(path.read_text("utf-8")) if path.is_file() else {"model": "nobody", "dice": {}}
     reasons = {f"{row.kind}/{row.name}": reason for row, reason in failed.items()}
     there = {measured.name for measured in slices}
     unmeasured = [f"slices/{name}" for name in parts if name not in there]
@@ -90,7 +90,7 @@ def collect(plan: Plan, folder: Folder, failed: Mapping[Row, str]) -> Field:
         row: reasons.get(row, f"not measured in this run; `python -m benchmarks.field --rows {row}`")
         for row in unmeasured
     }
-    return Field(plan, rounds, slices, propagation, list(dices), missing)
+    return Field(plan, rounds, slices, propagation, annotations, missing)
 
 
 def _rounds(folder: Folder, name: str, count: int) -> list[dict[str, Any]]:

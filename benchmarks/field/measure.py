@@ -31,6 +31,7 @@ from edgeflow_med.evaluation.report import describe_environment, rounded
 from edgeflow_med.evaluation.targets import MIN_PIXELS
 from edgeflow_med.evaluation.volumes import ACCEPTED_DICE, middle_slice, sample_objects
 from edgeflow_med.predictors import load_predictor
+from edgeflow_med.weights import DEFAULT_MODEL
 
 SEEN_OURS = "no: other patients (model card)"
 
@@ -86,7 +87,7 @@ def objects(plan: Plan, sets: list[Path]) -> Iterator[tuple[str, Object]]:
 
 def measure_annotations(row: Row, plan: Plan, sets: list[Path], folder: Folder) -> None:
     """Annotate the middle slice of each object, and those at a quarter and three quarters of its extent."""
-    predictor = load_predictor(row.name, "cpu")
+    predictor = load_predictor(DEFAULT_MODEL, "cpu")
     masks: dict[str, Mask] = {}
     dices = {}
     for done, (key, scan) in enumerate(objects(plan, sets), start=1):
@@ -95,7 +96,7 @@ def measure_annotations(row: Row, plan: Plan, sets: list[Path], folder: Folder) 
             dices[f"{key}@{n}"] = metrics.dice(mask, scan.truth[n])
         told(done, done)
     np.savez_compressed(folder.annotations, **{key: np.packbits(mask, axis=1) for key, mask in masks.items()})
-    write(folder.part(row), {"dice": dices})
+    write(folder.part(row), {"model": DEFAULT_MODEL, "dice": dices})
 
 
 def quarters(scan: Object) -> tuple[int, int]:

@@ -79,6 +79,10 @@ class Row:
         return f"{self.name}, {what}"
 
 
+ANNOTATIONS = Row("annotations", "slices")
+"""Once there they stay, whichever model is the default later: all propagation rows start from the same masks."""
+
+
 def models() -> list[str]:
     """Our models, the default first: it chooses the pictures, and annotates what is propagated."""
     return sorted(bundle_names(), key=lambda name: (name != DEFAULT_MODEL, name))
@@ -93,7 +97,7 @@ def rows(plan: Plan) -> list[Row]:
     """All that is to be measured, in order."""
     first, *later = [[Row("slices", name, number) for name in methods()] for number in range(plan.rounds)]
     ways = [Row("propagation", name) for name in (*models(), *WAYS)]
-    return [*first, Row("annotations", DEFAULT_MODEL), *ways, *chain(*later)]
+    return [*first, ANNOTATIONS, *ways, *chain(*later)]
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def test_pictures_show_the_best_the_median_and_the_worst():
     for n, record in enumerate(ours.slices):
         object.__setattr__(record, "dataset", f"set{n % 3}")
     measured = collect.Measured(DEFAULT_MODEL, Entry(DEFAULT_MODEL, None, ours), 1, 1, {}, (0, 0))
-    chosen = pictures.choose(collect.Field(Plan(), 1, [measured], {}, [], {}))
+    chosen = pictures.choose(collect.Field(Plan(), 1, [measured], {}, {}, {}))
     roles = {role: sorted(int(key[-1]) for key, r in chosen.items() if r == role) for role in pictures.ROLES}
     assert roles == {"best": [6, 7, 8], "median": [3, 4, 5], "worst": [0, 1, 2]}
 
