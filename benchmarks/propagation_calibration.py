@@ -40,6 +40,7 @@ from edgeflow_med.weights import DEFAULT_MODEL, find_bundle
 
 SETS = ("SarcomaMR", "SarcomaCT", "LungNoduleCT", "Hippocampus", "GliomaMR")
 BEYOND = 4
+LIMITS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 RELEASED = Brakes(presence=0.0, shrink=0.0, grow=np.inf, smallest=1)
 PENALTY = 0.1  # of squared weights per standard deviation: measures that say the same share the weight
 
@@ -152,8 +153,10 @@ def report(steps: Sequence[dict[str, Any]]) -> Calibration:
     others = left_out(steps, measures, inside, weights)
     print(f"  bias {coefficients[-1]:+.2f}; AUC of all, patients left out: {separation(others, inside):.3f}")
     print("no brakes", consequences(steps, np.ones(len(steps), bool)))
-    for limit in (0.3, 0.4, 0.5, 0.6, 0.7):
-        print(f"presence {limit}", consequences(steps, others >= limit))
+    by_limit = {limit: consequences(steps, others >= limit) for limit in LIMITS}
+    for limit, what in by_limit.items():
+        print(f"presence {limit}", what)
+    best = max(by_limit, key=lambda limit: by_limit[limit]["dice"])
     print("ends known", consequences(steps, inside > 0))
     for dataset in dict.fromkeys(sets):
         own = [s for s in steps if s["set"] == dataset and s["inside"]]
@@ -169,7 +172,7 @@ def report(steps: Sequence[dict[str, Any]]) -> Calibration:
         {name: float(f"{value:.3g}") for name, value in zip(TERMS, values, strict=True)}
         for values in (coefficients[:-1] + 0.0, usual)  # + 0.0: no minus before zero
     )
-    return Calibration(float(f"{coefficients[-1]:.3g}"), weighed, means)
+    return Calibration(float(f"{coefficients[-1]:.3g}"), weighed, means, best)
 
 
 def collect(given: argparse.Namespace) -> list[dict[str, Any]]:

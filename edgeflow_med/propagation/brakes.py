@@ -62,11 +62,13 @@ class Calibration:
         bias: Log odds where all measures are 0.
         weights: Change of the log odds per unit, by the names of :data:`TERMS`.
         usual: Mean of each measure where the structure is there.
+        stop_below: Probability below which stopping brought the best outlines.
     """
 
     bias: float
     weights: Mapping[str, float]
     usual: Mapping[str, float]
+    stop_below: float = 0.5
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Self:
@@ -77,9 +79,10 @@ class Calibration:
         """
         try:
             weights, usual = ({n: float(v) for n, v in told[part].items()} for part in ("weights", "usual"))
-            found = cls(float(told["bias"]), weights, usual)
+            found = cls(float(told["bias"]), weights, usual, float(told.get("stop_below", cls.stop_below)))
             numbers = [found.bias, *weights.values(), *usual.values()]
             usable = weights.keys() == usual.keys() == TERMS.keys() and all(map(math.isfinite, numbers))
+            usable = usable and 0 <= found.stop_below <= 1
         except (KeyError, TypeError, ValueError, AttributeError):
             usable = False
         if not usable or any(weights[name] * term.sign < 0 for name, term in TERMS.items()):
@@ -136,7 +139,10 @@ class Brakes:
             ModelError: The model's calibration is not usable.
         """
         told = getattr(predictor, "brakes", None)
-        return cls(calibration=Calibration.read(told)) if told else cls()
+        if not told:
+            return cls()
+        calibration = Calibration.read(told)
+        return cls(presence=calibration.stop_below, calibration=calibration)
 
     def check(self, evidence: Evidence) -> Stop | None:
         """Which brake a step triggers, None if it may stand."""

@@ -34,6 +34,7 @@ class SliceStep:
         presence: Probability that the structure is on the slice, by the brakes' calibration; None where they were not
             asked.
         evidence: What the brakes were shown; None if the network was not asked, and for a blended slice.
+        stop_below: Presence below which the brakes stop.
     """
 
     index: int
@@ -43,13 +44,14 @@ class SliceStep:
     quality: float = 0.0
     presence: float | None = None
     evidence: Evidence | None = None
+    stop_below: float = Brakes.presence
 
     @property
     def why(self) -> str:
         """Why it went no further, in words, and if that decided, how likely the structure goes on; else empty."""
-        if self.stop is None or self.presence is None or self.presence >= Brakes.presence:
+        if self.stop is None or self.presence is None or self.presence >= self.stop_below:
             return self.stop or ""
-        return f"{self.stop} ({self.presence:.0%} likely that it goes on; below {Brakes.presence:.0%} it stops)"
+        return f"{self.stop} ({self.presence:.0%} likely that it goes on; below {self.stop_below:.0%} it stops)"
 
 
 class Options(TypedDict, total=False):
@@ -180,7 +182,8 @@ class _Course:
             stop = None if gap.bridged and look.area else self.brakes.check(evidence)
             presence = None if gap.bridged else self.brakes.calibration.presence(evidence)
             if stop is not None:
-                yield SliceStep(index, direction, None, stop, presence=presence, evidence=evidence)
+                least = self.brakes.presence
+                yield SliceStep(index, direction, None, stop, presence=presence, evidence=evidence, stop_below=least)
                 return
             step = SliceStep(index, direction, joined, None, expected_dice(evidence), presence, evidence)
             yield self.meet(gap, done[index], step) if index in done else step

@@ -75,6 +75,13 @@ def test_a_model_brings_its_own_calibration() -> None:
     assert Brakes.of(Cautious()).calibration == replace(DEFAULT, bias=-9.0)
     assert Brakes.of(Cautious()).check(FINE) is not None
     assert Brakes.of(object()) == Brakes()
+    Cautious.brakes = asdict(replace(DEFAULT, stop_below=0.7))
+    assert Brakes.of(Cautious()).presence == 0.7
+    assert Brakes.of(Cautious()).check(FINE) is None
+    Cautious.brakes["stop_below"] = 0.999
+    assert Brakes.of(Cautious()).check(FINE) is not None
+    del Cautious.brakes["stop_below"]  # made before there was such a thing
+    assert Brakes.of(Cautious()) == Brakes()
     assert Calibration.read(json.loads(json.dumps(asdict(DEFAULT)))) == DEFAULT
 
 
@@ -86,6 +93,7 @@ WRONG: list[Callable[[dict[str, Any]], object]] = [
     lambda told: told["weights"].update(edge="much"),
     lambda told: told.update(bias=float("nan")),
     lambda told: told.update(weights=[1, 2, 3]),
+    lambda told: told.update(stop_below=1.5),
 ]
 
 
