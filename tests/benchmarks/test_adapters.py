@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.quality import PEERS, load_peer
 from benchmarks.quality.boxes import Boxes
+from benchmarks.quality.dios import distance_maps, shrink
 from edgeflow_med.errors import ModelError, PromptError
 from edgeflow_med.metrics import iou
 from edgeflow_med.predictors.base import Predictor, SliceRequest, Stroke
@@ -73,7 +74,7 @@ def slow_if_heavy(names):
     return [pytest.param(n, marks=pytest.mark.slow) if n in WEIGHTS else n for n in names]
 
 
-CLICKERS = slow_if_heavy(n for n, p in PEERS.items() if "clicks" in p.prompts)
+CLICKERS = slow_if_heavy(n for n, p in PEERS.items() if "clicks" in p.prompts and n != "dios")
 SCRIBBLERS = slow_if_heavy(n for n, p in PEERS.items() if "clicks" not in p.prompts and "scribbles" in p.prompts)
 BOXERS = slow_if_heavy(n for n, p in PEERS.items() if "box" in p.prompts)
 
@@ -140,6 +141,42 @@ class TestScribbles:
 
     def test_nothing_shown_is_nothing_found(self, name):
         assert not answers(load(name), drawn(name, (DISC, 0.7)), click(10, 10, positive=False))[0].any()
+
+
+class TestShortTraining:
+    """The network of deep object selection was trained for minutes: long strokes are as far as it gets."""
+
+    CROSS = stroke((55, 55), (85, 85)), stroke((55, 85), (85, 55))
+
+    def test_distances_are_those_to_the_nearest_click_and_truncated(self):
+        click_at = np.zeros((100, 100), bool)
+        click_at[10, 10] = True
+        near, far = distance_maps([click_at, np.zeros_like(click_at)])
+        assert near[10, 10] == 0
+        assert near[13, 14] == pytest.approx(5 / 64)
+        assert near[90, 90] == 1
+        assert (far == 1).all()
+
+    def test_no_click_gets_lost_on_a_coarser_grid(self):
+        clicks = np.zeros((100, 50), bool)
+        clicks[37, 41] = clicks[99, 49] = True
+        assert np.argwhere(shrink(clicks, (20, 10))).tolist() == [[7, 8], [19, 9]]
+
+    def test_a_disc(self):
+        around = [click(*place, positive=False) for place in ((70, 120), (25, 70), (115, 70), (70, 25))]
+        assert iou(answers(load("dios"), picture((DISC, 0.7)), *self.CROSS, *around)[-1], DISC) > 0.45
+
+    def test_a_ring(self):
+        inside = [((48, 60), (92, 60)), ((48, 120), (92, 120)), ((42, 80), (42, 100)), ((98, 80), (98, 100))]
+        outside = [((65, 85), (75, 95)), ((15, 20), (15, 160))]
+        strokes = [*(stroke(*ends) for ends in inside), *(stroke(*ends, positive=False) for ends in outside)]
+        assert iou(answers(load("dios"), picture((RING, 0.7)), *strokes)[-1], RING) > 0.4
+
+    def test_two_touching_discs_come_apart(self):
+        other = stroke((70, 116), (70, 146), positive=False), stroke((15, 20), (15, 160), positive=False)
+        mask = answers(load("dios"), picture((DISC, 0.75), (OTHER, 0.5)), *self.CROSS, *other)[-1]
+        assert iou(mask, DISC) > 0.6
+        assert iou(mask, OTHER) < 0.05
 
 
 @pytest.mark.parametrize("name", BOXERS)
