@@ -55,8 +55,13 @@ def figures(ours: Report, others: Sequence[Report]) -> str:
         for name, entry in ours.volume_figures().items()
         if "mean" not in name
     ]
+    later = [
+        f"{report.predictor['name']} on {report.environment['date'][:10]}"
+        for report in others
+        if report.environment["date"][:10] != when
+    ]
     caption = (
-        f"Measured {when} on {machine}, {ours.environment['cores']} cores, on {drawn} targets of {len(ours.sets)} data "
+        f"Measured {when}{' (' + ', '.join(later) + ')' if later else ''} on {machine}, {ours.environment['cores']} cores, on {drawn} targets of {len(ours.sets)} data "
         "sets of other patients, none seen in our training; robot clicks, mean over the data sets. NoC@85: clicks to "
         "an IoU of 0.85, at most 20."
     )

@@ -14,7 +14,7 @@ from edgeflow_med.resources import resource
 if TYPE_CHECKING:
     from edgeflow_med.network import EdgeFlow
 
-DEFAULT_MODEL = "edgeflow_lite"
+DEFAULT_MODEL = "edgeflow_w18"
 MODEL_FILE = "model.safetensors"
 
 

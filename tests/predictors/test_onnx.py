@@ -58,7 +58,7 @@ def test_a_real_slice_is_answered_as_by_pytorch(exported: Path, bundle: Bundle) 
     rows, columns, _ = (n // 2 for n in (*image.shape, 0))
     fast = OnnxPredictor.from_bundle(bundle, exported if bundle is BUNDLE else None)
     exact = TorchPredictor.from_bundle(bundle, "cpu")
-    assert fast.brakes == exact.brakes == BUNDLE.brakes
+    assert fast.brakes == exact.brakes == bundle.brakes
     first = SliceRequest(image, strokes=(Stroke(((float(rows), float(columns)),)),))
     answers = [predictor.predict(first) for predictor in (fast, exact)]
     second = [
@@ -73,13 +73,13 @@ def test_a_real_slice_is_answered_as_by_pytorch(exported: Path, bundle: Bundle) 
     assert (fast.name, fast.version) == (exact.name, exact.version)
 
 
-def test_the_default_model_answers_on_a_cpu_without_torch_and_monai() -> None:
+def test_the_lite_model_answers_on_a_cpu_without_torch_and_monai() -> None:
     code = """
 import sys
 import numpy as np
 from edgeflow_med.predictors import load_predictor
 from edgeflow_med.predictors.base import SliceRequest, Stroke
-predictor = load_predictor(device="cpu")
+predictor = load_predictor("edgeflow_lite", device="cpu")
 predictor.predict(SliceRequest(np.zeros((64, 64), np.float32), strokes=(Stroke(((30.0, 30.0),)),)))
 print(sorted({"torch", "monai"} & set(sys.modules)))
 """
