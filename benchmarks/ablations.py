@@ -67,7 +67,7 @@ def validation_sets(data: Path, folder: Path) -> list[Path]:
     """Data sets of links to the validation cases of those in ``data``."""
     made = []
     for source in sorted(path.parent for path in data.glob("*/dataset.json")):
-        names = [path.name.removesuffix(".nii.gz") for path in (source / "imagesTr").glob("*.nii.gz")]
+        names = [case_name(path) for path in (source / "imagesTr").glob("*.nii.gz")]
         held_out = validation_names(names)
         for part in ("imagesTr", "labelsTr") if held_out else ():
             (folder / source.name / part).mkdir(parents=True)
@@ -75,9 +75,16 @@ def validation_sets(data: Path, folder: Path) -> list[Path]:
                 link = folder / source.name / part / f"{name}.nii.gz"
                 link.symlink_to((source / part / f"{name}.nii.gz").resolve())
         if held_out:
-            (folder / source.name / "dataset.json").write_bytes((source / "dataset.json").read_bytes())
+            manifest = json.loads((source / "dataset.json").read_text("utf-8"))
+            manifest["training"] = [entry for entry in manifest["training"] if case_name(entry["image"]) in held_out]
+            (folder / source.name / "dataset.json").write_text(json.dumps(manifest), "utf-8")
             made.append(folder / source.name)
     return made
+
+
+def case_name(image: Path | str) -> str:
+    """A case's name from its image's path."""
+    return Path(image).name.removesuffix(".nii.gz")
 
 
 def measure(bundle: Bundle, datasets: Sequence[Path], settings: Settings) -> dict[str, Report]:

@@ -60,10 +60,11 @@ def figures(ours: Report, others: Sequence[Report]) -> str:
         for report in others
         if report.environment["date"][:10] != when
     ]
+    dates = f" ({', '.join(later)})" if later else ""
     caption = (
-        f"Measured {when}{' (' + ', '.join(later) + ')' if later else ''} on {machine}, {ours.environment['cores']} cores, on {drawn} targets of {len(ours.sets)} data "
-        "sets of other patients, none seen in our training; robot clicks, mean over the data sets. NoC@85: clicks to "
-        "an IoU of 0.85, at most 20."
+        f"Measured {when}{dates} on {machine}, {ours.environment['cores']} cores, on {drawn} targets of "
+        f"{len(ours.sets)} data sets of other patients, none seen in our training; robot clicks, mean over the data "
+        "sets. NoC@85: clicks to an IoU of 0.85, at most 20."
     )
     return "\n\n".join(
         [
