@@ -15,12 +15,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from edgeflow_med.cli.output import make_console, make_progress
 from edgeflow_med.evaluation import Report, Settings, evaluate
-from edgeflow_med.network import join_prompts, normalise
 from edgeflow_med.predictors.torch import TorchPredictor
 from edgeflow_med.predictors.zoom import Square, SquareAnswer, ZoomPolicy
 from edgeflow_med.training.cases import validation_names
@@ -45,7 +43,9 @@ class Silenced(TorchPredictor):
         super().__init__(load_network(bundle), bundle.name, bundle.version, torch.device("cpu"), policy)
         self.variant = variant
 
-    @torch.inference_mode()
+        if variant == "FineNet left out":
+            self.network.fine.register_forward_hook(lambda _module, _inputs, output: torch.zeros_like(output))
+
     def infer(self, image: Square, previous: Square, guidance: Square) -> SquareAnswer:
         """See :meth:`ZoomPredictor.infer`."""
         kept = previous.copy()
@@ -53,14 +53,7 @@ class Silenced(TorchPredictor):
             kept[0] = 0.0
         if self.variant in {"previous edge not fed back", "neither fed back"}:
             kept[1] = 0.0
-        inputs = (torch.from_numpy(np.ascontiguousarray(part))[None] for part in (image[None], kept, guidance))
-        grey, state, prompts = inputs
-        output = self.network(
-            normalise(grey).to(memory_format=torch.channels_last), join_prompts(self.network.config, state, prompts)
-        )
-        logits = output.coarse if self.variant == "FineNet left out" else output.mask
-        mask, edge = torch.sigmoid(torch.cat([logits, output.edge])).numpy()[:, 0]
-        return SquareAnswer(mask, edge, None if output.quality is None else float(torch.sigmoid(output.quality)))
+        return super().infer(image, kept, guidance)
 
 
 def validation_sets(data: Path, folder: Path) -> list[Path]:

@@ -46,7 +46,7 @@ class Geodesic:
     def predict(self, request: SliceRequest) -> Prediction:
         """Answer one request; see :class:`edgeflow_med.predictors.base.Predictor`."""
         seeds = read_seeds(request.strokes, (request.image.shape[0], request.image.shape[1]))
-        negative = seeds.negative if seeds.negative.any() else seeds.negative_sample
+        negative = seeds.background
         if not seeds.positive.any() or not negative.any():
             return certain(seeds.positive)
         landscape = self._costs.of(request)

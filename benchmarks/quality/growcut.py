@@ -91,7 +91,7 @@ class GrowCut:
         """Answer one request; see :class:`edgeflow_med.predictors.base.Predictor`."""
         seeds = read_seeds(request.strokes, (request.image.shape[0], request.image.shape[1]))
         labels = np.zeros(request.image.shape, np.uint8)
-        labels[seeds.negative if seeds.negative.any() else seeds.negative_sample] = BACKGROUND
+        labels[seeds.background] = BACKGROUND
         labels[seeds.positive] = FOREGROUND
         if not seeds.positive.any() or not (labels == BACKGROUND).any():
             return certain(seeds.positive)

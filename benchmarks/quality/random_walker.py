@@ -42,7 +42,7 @@ class RandomWalker:
         """Answer one request; see :class:`edgeflow_med.predictors.base.Predictor`."""
         seeds = read_seeds(request.strokes, (request.image.shape[0], request.image.shape[1]))
         labels = np.zeros(request.image.shape, np.int32)
-        labels[seeds.negative if seeds.negative.any() else seeds.negative_sample] = BACKGROUND
+        labels[seeds.background] = BACKGROUND
         labels[seeds.positive] = FOREGROUND
         if not seeds.positive.any() or not (labels == BACKGROUND).any():
             return certain(seeds.positive)

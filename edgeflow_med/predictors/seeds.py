@@ -41,6 +41,11 @@ class Seeds:
     positive_sample: Mask
     negative_sample: Mask
 
+    @property
+    def background(self) -> Mask:
+        """``(H, W)`` background for certain or, as long as nothing is known for certain, the weak guess."""
+        return self.negative if self.negative.any() else self.negative_sample
+
 
 def read_seeds(strokes: Sequence[Stroke], shape: tuple[int, int]) -> Seeds:
     """Seeds from clicks, scribbles and regions."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import nibabel as nib
 import numpy as np
 import pytest
 
@@ -29,22 +28,6 @@ ROWS, COLUMNS = np.mgrid[:64, :64]
 
 def disc(row, column, radius):
     return (ROWS - row) ** 2 + (COLUMNS - column) ** 2 <= radius**2
-
-
-@pytest.fixture
-def data(tmp_path):
-    folder = tmp_path / "data" / "Discs"
-    for kind, values in (("imagesTr", disc(30, 32, 12) * 1000), ("labelsTr", disc(30, 32, 12))):
-        (folder / kind).mkdir(parents=True)
-        nib.save(nib.Nifti1Image(values.astype(np.int16)[..., None], np.eye(4)), folder / kind / "a.nii.gz")
-    manifest = {
-        "name": "Discs",
-        "modality": {"0": "MR"},
-        "labels": {"0": "background", "1": "disc"},
-        "training": [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}],
-    }
-    (folder / "dataset.json").write_text(json.dumps(manifest), encoding="utf-8")
-    return folder.parent
 
 
 def test_a_row_is_measured_once_and_kept(data, tmp_path):

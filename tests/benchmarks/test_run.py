@@ -1,6 +1,5 @@
 import json
 
-import nibabel as nib
 import numpy as np
 import pytest
 
@@ -11,22 +10,6 @@ from edgeflow_med.evaluation import Settings
 # One slice with a bright disc of radius 12 whose centre is one click deep.
 ROWS, COLUMNS = np.mgrid[:64, :64]
 DISC = (ROWS - 30) ** 2 + (COLUMNS - 32) ** 2 <= 12**2
-
-
-@pytest.fixture
-def data(tmp_path):
-    folder = tmp_path / "data" / "Discs"
-    for kind, values in (("imagesTr", DISC * 1000), ("labelsTr", DISC)):
-        (folder / kind).mkdir(parents=True)
-        nib.save(nib.Nifti1Image(values.astype(np.int16)[..., None], np.eye(4)), folder / kind / "a.nii.gz")
-    manifest = {
-        "name": "Discs",
-        "modality": {"0": "MR"},
-        "labels": {"0": "background", "1": "disc"},
-        "training": [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}],
-    }
-    (folder / "dataset.json").write_text(json.dumps(manifest), encoding="utf-8")
-    return folder.parent
 
 
 def command(data, out, *more):
