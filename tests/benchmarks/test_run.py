@@ -1,15 +1,10 @@
 import json
 
-import numpy as np
 import pytest
 
 from benchmarks.quality import PEERS, run
 from edgeflow_med.errors import ModelError
 from edgeflow_med.evaluation import Settings
-
-# One slice with a bright disc of radius 12 whose centre is one click deep.
-ROWS, COLUMNS = np.mgrid[:64, :64]
-DISC = (ROWS - 30) ** 2 + (COLUMNS - 32) ** 2 <= 12**2
 
 
 def command(data, out, *more):
