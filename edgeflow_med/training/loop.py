@@ -45,8 +45,10 @@ class TrainConfig:
         learning_rate: For new modules; the pretrained trunk gets ``trunk_factor`` of it.
         keep_statistics: Batch norms of the pretrained part keep their statistics, as is best for small batches.
         warmup_steps: Steps in which the learning rate rises to its full value.
-        rounds: Most extra robot prompts before the step that is learnt from.
+        rounds: Most answers before the one that is learnt from, each with one more prompt of a robot.
         first_share: Steps that are learnt from without any of them: the first answer matters most.
+        later_factor: How much rarer each further round is than the one before it.
+        again_share: Rounds that add no prompt: the network sees its answer again, as on a second, closer look.
         edge_weight: Weight of the edge loss against 1 for the mask.
         quality_weight: Weight of the loss of the quality head, where the network has one.
         report_every: Steps over which what is logged is averaged.
@@ -63,6 +65,8 @@ class TrainConfig:
     warmup_steps: int = 100
     rounds: int = 3
     first_share: float = 0.5
+    later_factor: float = 1.0
+    again_share: float = 0.0
     edge_weight: float = 0.5
     quality_weight: float = 0.2
     seed: int = 1
@@ -188,7 +192,8 @@ class Trainer:
             with torch.no_grad(), self._autocast():
                 output = self.network(image, join_prompts(self.config.network, previous, guidance))
             previous = torch.cat([torch.sigmoid(output.mask.float()), torch.sigmoid(output.edge.float())], dim=1)
-            add_robot_prompts(guidance, previous[:, :1], target, self.rng, self.config.samples.scribble_share)
+            if self.rng.random() >= self.config.again_share:
+                add_robot_prompts(guidance, previous[:, :1], target, self.rng, self.config.samples.scribble_share)
         self._train_mode()
         edge = torch.from_numpy(boundary_batch(target.cpu().numpy())).to(self.device)
         with self._autocast():
@@ -211,8 +216,9 @@ class Trainer:
 
     def _round_shares(self) -> list[float]:
         """How often there are no, one, two ... rounds."""
-        more, first = self.config.rounds, self.config.first_share
-        return [first, *([(1 - first) / more] * more)] if more else [1.0]
+        later = self.config.later_factor ** np.arange(self.config.rounds)
+        first = self.config.first_share
+        return [first, *((1 - first) * later / later.sum())] if len(later) else [1.0]
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16)

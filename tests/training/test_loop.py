@@ -127,6 +127,23 @@ def test_robot_clicks_are_part_of_training(config: TrainConfig, batch: dict[str,
     assert given["guidance"].sum() > batch["guidance"].sum()  # drawn in place on the CPU
 
 
+def test_later_rounds_may_be_rarer(config: TrainConfig, tmp_path: Path) -> None:
+    trainer = Trainer(replace(config, rounds=3, first_share=0.3, later_factor=0.5), tmp_path)
+    np.testing.assert_allclose(trainer._round_shares(), [0.3, 0.4, 0.2, 0.1])
+
+
+def test_an_answer_can_be_looked_at_again_without_a_further_prompt(
+    config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path
+) -> None:
+    trainer = Trainer(replace(config, rounds=1, first_share=0.0, again_share=1.0), tmp_path)
+    seen: list[Tensor] = []
+    trainer.network.register_forward_pre_hook(lambda _, given: seen.append(given[1].clone()))
+    trainer._step(clone(batch))
+    first, second = (prompts[:, -4:] for prompts in seen)
+    assert torch.equal(second[:, 2:], first[:, 2:])
+    assert not torch.equal(second[:, :2], first[:, :2])
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_statistics_of_the_pretrained_part_may_be_kept(
     config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path, keep: bool
