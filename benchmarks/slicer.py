@@ -48,13 +48,13 @@ class Bench:
 
     def look_at(self, index: tuple[int, int, int]) -> None:
         """Put the view through a voxel."""
-        self.view.node.JumpSlice(*self.case.bridge.world(index))
+        self.view.node.JumpSlice(*self.case.scene.frame.world(index))
 
     def click(self, index: tuple[int, int, int]) -> dict[str, float]:
         """Seconds from press to changed pixels, and what of these the main thread worked."""
         view, case = self.view, self.case
         before = view.render()
-        at, longest, worked = view.xy(case.bridge.world(index)), 0.0, 0.0
+        at, longest, worked = view.xy(case.scene.frame.world(index)), 0.0, 0.0
 
         def timed(work: Callable[[], object]) -> None:
             nonlocal longest, worked

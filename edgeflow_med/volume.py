@@ -159,6 +159,11 @@ class Volume:
         """Whether an index lies on the grid."""
         return len(index) == 3 and all(0 <= v <= n - 1 for v, n in zip(index, self.shape, strict=True))
 
+    def nearest(self, index: ArrayLike) -> Index:
+        """The voxel nearest to a fractional index."""
+        k, j, i = np.clip(np.round(np.asarray(index)), 0, np.subtract(self.shape, 1)).astype(int).tolist()
+        return k, j, i
+
     def same_grid(self, affine: ArrayLike, shape: Sequence[int], tolerance_mm: float = 1e-2) -> bool:
         """Whether another grid has this shape and its corners within ``tolerance_mm`` of this one's."""
         if tuple(shape) != self.shape:

@@ -45,7 +45,6 @@ def register_sample_data():
 
     from edgeflow_med.resources import resource
 
-    icons = Path(__file__).parent / "Resources" / "Icons"
     scans = {"rider_lung_ct": _("CT, lung tumour"), "sts_003_ct": _("CT, sarcoma"), "sts_003_mr_t1": _("MR, sarcoma")}
     SampleDataLogic.registerCustomSampleDataCategory("EdgeFlow", title=_("EdgeFlow"))
     for name, title in scans.items():
@@ -55,7 +54,7 @@ def register_sample_data():
             sampleName=title,
             uris=series.as_uri(),
             fileNames=name,
-            thumbnailFileName=str(icons / f"{name}.png"),
+            thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / f"{name}.png"),
             customDownloader=lambda _source, series=series: load_series(series),
         )
 
@@ -89,11 +88,6 @@ class EdgeFlowTest(ScriptedLoadableModuleTest):
     """Self-test, run by Slicer's "Reload and Test" and by ctest."""
 
     def runTest(self):
-        """Run all tests of the module."""
-        slicer.mrmlScene.Clear()
-        self.test_library_is_found()
-
-    def test_library_is_found(self):
         """The library that ships with the module is found, whether or not its requirements are installed."""
         first = report()[0]
         self.assertTrue(first.startswith("edgeflow_med "), first)

@@ -43,6 +43,11 @@ class Check:
         return "ok" if self.good else "missing" if self.needed else "absent"
 
 
+def told() -> list[str]:
+    """The verdicts in a line each, for programs with a window."""
+    return [f"{check.word}: {check.name}, {check.said}" for check in checks()]
+
+
 def doctor() -> None:
     """Check this installation, and name what is missing."""
     console = make_console()

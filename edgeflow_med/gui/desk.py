@@ -6,6 +6,7 @@ Buttons and keys call its methods by name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 TOOLS = ("Scribble", "Lasso", "Box", "Line")  # what a drag of the mouse may mean
 POLICIES = tuple(Overlap)
+FORMATS = (".dcm", ".dcm", ".nii.gz", ".seg.nrrd")  # of exports; the first is for a database of DICOM files
+
+
+def export_name(title: str, number: int) -> str:
+    """The name of a file in one of :data:`FORMATS`, from a title that may hold what no file can be called."""
+    return re.sub(r'[<>:"/\\|?*]', "_", title) + FORMATS[number]
 
 
 def drawn_prompt(
@@ -158,6 +165,26 @@ class Desk(Live):
         predictor = LazyPredictor(name, device)
         self.session.predictor, self.model = predictor, (name, device)
         self.warm_up(predictor, told)
+
+    def choose(self, model: str, device: str, window: str, told: str = "") -> None:
+        """Use a model, a device and a window, which may all be those in use; an empty window leaves it as it is.
+
+        Raises:
+            ModelError: The model is unknown or incomplete.
+            UsageError: The window is unknown.
+        """
+        if (model, device) != self.model:
+            self.set_model(model, device, told)
+        if window not in ("", self.session.window.name):
+            self.session.window = window
+
+    def take(self, tool: int, width_mm: float, limit: int) -> None:
+        """Take over what the reader has chosen; ``tool`` is a place in :data:`TOOLS`."""
+        self.tool, self.width_mm, self.limit = TOOLS[tool], width_mm, limit
+
+    def change_sign(self) -> None:
+        """Prompts that added remove from now on, and the other way round."""
+        self.positive = not self.positive
 
     def measure_current(self, then: Callable[[str], None]) -> None:
         """Have the current segment's volume and diameters put into words."""

@@ -263,8 +263,13 @@ class Live:
 
         self._worker.submit("measure", measured, lambda told: then(_told(told)), priority=2)
 
+    def read_journal(self, then: Callable[[str], object]) -> None:
+        """Have the journal read, as a saved scene carries it; ``then`` hears of success only."""
+        job = partial(journal_text, self.session)
+        self._worker.submit("journal", job, lambda text: isinstance(text, str) and then(text), priority=3)
+
     def export(
-        self, path: Path, then: Callable[[Path], None], *, accepted_only: bool = False, sources: Sequence[Path] = ()
+        self, path: Path, then: Callable[[Path], object], *, accepted_only: bool = False, sources: Sequence[Path] = ()
     ) -> None:
         """Write all segments to a file, see :meth:`edgeflow_med.session.Session.save`; ``then`` hears of success only.
 

@@ -29,7 +29,7 @@ class Job:
     number: int
     key: Hashable = field(compare=False)
     function: Callable[[], Any] = field(compare=False)
-    then: Callable[[Any], None] = field(compare=False)
+    then: Callable[[Any], object] = field(compare=False)
 
 
 class Worker:
@@ -45,7 +45,7 @@ class Worker:
         self.unfinished = 0
 
     def submit(
-        self, key: Hashable, function: Callable[[], Any], then: Callable[[Any], None], priority: int = 0
+        self, key: Hashable, function: Callable[[], Any], then: Callable[[Any], object], priority: int = 0
     ) -> None:
         """Compute ``function()`` in the thread and hand its result, or the exception it raised, to ``then``."""
         with self._changed:

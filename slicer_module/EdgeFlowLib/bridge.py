@@ -1,33 +1,22 @@
-"""Between Slicer's scene and a session: geometry, voxels and what is said about segments. No Qt.
+"""Slicer's scene as the library sees it: a volume's geometry, and segments with their voxels. No Qt.
 
 Each segment keeps a label map of its own over the whole volume, and changed boxes are written into it in place: 1 ms
-for a slice of 512x512x300 where Slicer's own ways take 0.2 to 1.6 s. What others change in the scene (Segment Editor,
-segments table, scripts) is found by comparing and becomes a step of the session.
+for a slice of 512x512x300 where Slicer's own ways take 0.2 to 1.6 s. Types stand in the protocols of edgeflow_med.gui.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
 import numpy as np
 import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-if TYPE_CHECKING:
-    from edgeflow_med.segmentation import Code
-    from edgeflow_med.session import Session
-    from edgeflow_med.session.changes import Box
-    from edgeflow_med.session.state import SegmentState
-    from edgeflow_med.volume import Plane, Volume
-
-LABELMAP = "Binary labelmap"  # vtkSegmentationConverter's name; the class has no Python wrapping everywhere
-TAG = "EdgeFlow.segment"  # which segment of the session an MRML segment shows
-TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-BY_HAND = ("Paint", "Draw", "Erase", "Scissors")  # Segment Editor effects whose strokes no prediction overrules
+LABELMAP = "Binary labelmap"  # vtkSegmentationConverter's names; the class has no Python wrapping everywhere
+SURFACE = "Closed surface"
+CASE, JOURNAL = "EdgeFlow.case", "EdgeFlow.journal"  # where the journal is; the node that carries it in a saved scene
 
 
-def shown_volume() -> Any:
+def shown_volume():
     """The volume in the slice views, or else the first of the scene; no label map or colour picture, None if none."""
     kind = "vtkMRMLScalarVolumeNode"
     volumes = [node for node in slicer.util.getNodesByClass(kind) if node.GetClassName() == kind]
@@ -35,246 +24,179 @@ def shown_volume() -> Any:
     return next((node for node in volumes if node.GetID() in views), next(iter(volumes), None))
 
 
-def volume_from_node(node: Any) -> Volume:
+def volume_from_node(node):
     """The volume that a node shows; voxels are shared, a parent transform is left out."""
-    from edgeflow_med.volume import Volume
+    from edgeflow_med.gui.frame import volume_of
 
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     item = hierarchy.GetItemByDataNode(node) if hierarchy else 0
     modality = hierarchy.GetItemAttribute(item, "DICOM.Modality") if item else ""
-    matrix = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    affine = TO_LPS @ slicer.util.arrayFromVTKMatrix(matrix)
-    known = modality if modality in ("CT", "MR") else ""
-    return Volume(slicer.util.arrayFromVolume(node), affine[:, [2, 1, 0, 3]], modality=known, name=node.GetName())
+    return volume_of(slicer.util.arrayFromVolume(node), ijk_to_ras(node), modality, node.GetName())
 
 
-def new_image(volume_node: Any) -> tuple[Any, Any]:
-    """A label map on the volume's grid, all zero, and its voxels ``(K, J, I)`` uint8 as a view."""
-    i, j, k = volume_node.GetImageData().GetDimensions()
+def ijk_to_ras(volume_node):
+    """``(4, 4)``, index (i, j, k, 1) to RAS mm, without the transform that the volume may be under."""
     matrix = vtk.vtkMatrix4x4()
     volume_node.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def new_image(volume_node):
+    """A label map on the volume's grid, all zero, and its voxels ``(K, J, I)`` uint8 as a view."""
+    i, j, k = volume_node.GetImageData().GetDimensions()
     image = slicer.vtkOrientedImageData()
     image.SetExtent(0, i - 1, 0, j - 1, 0, k - 1)
     image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
-    image.SetGeometryFromImageToWorldMatrix(matrix)
+    image.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(ijk_to_ras(volume_node)))
     array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(k, j, i)
     array[:] = 0
     return image, array
 
 
 class Bridge:
-    """Keeps a segmentation node and a session alike.
+    """A volume's geometry, and a segmentation node as a :class:`edgeflow_med.gui.case.Scene`.
 
     Args:
-        session: Its volume came from :func:`volume_from_node`.
-        volume_node: That node.
-        segmentation_node: Shows the session's segments; segments that it already has are taken over.
-        ahead: The session is newer than the scene: where a segment differs, the session is right.
+        volume_node: What is segmented.
+        segmentation_node: Shows the segments.
+
+    Attributes:
+        volume: The volume.
+        frame: Where it lies in Slicer's world.
     """
 
-    def __init__(self, session: Session, volume_node: Any, segmentation_node: Any, *, ahead: bool = False) -> None:
-        self.session, self.volume_node, self.node = session, volume_node, segmentation_node
-        self._shown: dict[int, tuple[str, Any, Any]] = {}  # segment id -> MRML id, image, its voxels
-        self._times: dict[str, int] = {}  # MRML id -> modification time that we know of
+    def __init__(self, volume_node, segmentation_node):
+        from edgeflow_med.gui.frame import Frame
+
+        self.volume_node, self.node = volume_node, segmentation_node
+        self.volume = volume_from_node(volume_node)
+        self.frame = Frame(self.volume, self._through)
+        self._images = {}  # MRML id -> our label map, its voxels
         if segmentation_node.GetDisplayNode() is None:
             segmentation_node.CreateDefaultDisplayNodes()
             segmentation_node.GetDisplayNode().SetOpacity2DFill(0.3)  # the scan must be seen through it
         segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
-        known = {str(state.id): state.id for state in session.segments}
-        for identifier in self._identifiers():
-            tag = vtk.mutable("")
-            if self._segment(identifier).GetTag(TAG, tag) and str(tag) in known:
-                self._shown[known[str(tag)]] = identifier, None, None
-                self._times |= {identifier: self._time(identifier)} if ahead else {}
 
-    # Geometry
-
-    def index(self, world: Any) -> np.ndarray:
-        """Fractional index (k, j, i) of a world point (RAS, mm), through any transform that the volume is under."""
-        return self.session.volume.index(TO_LPS[:3, :3] @ self._through(world, inward=True))
-
-    def world(self, index: Any) -> np.ndarray:
-        """World point (RAS, mm) of an index (k, j, i)."""
-        return self._through(TO_LPS[:3, :3] @ self.session.volume.position(index), inward=False)
-
-    def plane(self, at: Any, across: Any, down: Any) -> Plane:
-        """The volume's plane nearest to a view's, given a world point in it and its two directions."""
-        start, *ends = (self._through(np.add(at, step), inward=True) for step in ((0, 0, 0), across, down))
-        return self.session.volume.plane_along(*(TO_LPS[:3, :3] @ (end - start) for end in ends))
-
-    def _through(self, point: Any, inward: bool) -> np.ndarray:
+    def _through(self, point, inward):
+        """A point of the world where the volume lies by itself, or back."""
         transform, parent = vtk.vtkGeneralTransform(), self.volume_node.GetParentTransformNode()
         between = (None, parent) if inward else (parent, None)
         slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(*between, transform)
-        return np.array(transform.TransformPoint(tuple(float(v) for v in point)))
+        return transform.TransformPoint(point)
 
-    # Session -> scene
+    def remembered(self):
+        """Folder of the case, text of the journal that the scene carries, folder for new cases beside a saved scene."""
+        folder, carrier = self.node.GetAttribute(CASE), self.node.GetNodeReference(JOURNAL)
+        scene = Path(slicer.mrmlScene.GetURL() or "")
+        beside = scene.with_name(f"{scene.stem}-edgeflow") if scene.is_file() else None
+        return Path(folder) if folder else None, None if carrier is None else carrier.GetText(), beside
 
-    def show(self, boxes: dict[int, list[Box]] | None = None) -> None:
-        """Make the scene show the session: names, colours and codes of all segments, and voxels.
+    def remember(self, folder):
+        """Keep the folder of the case."""
+        self.node.SetAttribute(CASE, str(folder))
 
-        Args:
-            boxes: By segment id, which voxels changed; None for all.
-        """
-        present = {segment.id for segment in self.session.segments}
-        with slicer.util.NodeModify(self.node):
-            for gone in set(self._shown) - present:
-                self.node.GetSegmentation().RemoveSegment(self._shown.pop(gone)[0])
-            for state in self.session.segments:
-                array = self._own(state)
-                for box in [(slice(None),) * 3] if boxes is None else boxes.get(state.id, []):
-                    array[box] = state.mask[box]
-                if boxes is None or state.id in boxes:
-                    self._shown[state.id][1].GetPointData().GetScalars().Modified()
-                    self._shown[state.id][1].Modified()
-                    self._segment(self._shown[state.id][0]).Modified()
-                self._describe(state)
-                self._times[self.identifier(state)] = self._time(self.identifier(state))
-            self.node.SetAndObserveTransformNodeID(self.volume_node.GetTransformNodeID())
+    def carry(self, journal):
+        """Keep the journal's text, in a node of its own: whoever saves the scene, Slicer does not announce it."""
+        name = f"{self.node.GetName()} journal"
+        carrier = self.node.GetNodeReference(JOURNAL) or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode", name)
+        self.node.SetNodeReferenceID(JOURNAL, carrier.GetID())
+        carrier.SetText(journal)
 
-    def identifier(self, state: SegmentState) -> str:
-        """The MRML id of a segment, empty if it is not shown."""
-        return self._shown[state.id][0] if state.id in self._shown else ""
+    def sources(self):
+        """The files in Slicer's DICOM database that the volume was loaded from."""
+        uids = (self.volume_node.GetAttribute("DICOM.instanceUIDs") or "").split()
+        return [Path(file) for file in map(slicer.dicomDatabase.fileForInstance, uids) if file]
 
-    def state(self, identifier: str) -> SegmentState | None:
-        """The session's segment behind an MRML id."""
-        return next((state for state in self.session.segments if self.identifier(state) == identifier), None)
+    def identifiers(self):
+        """MRML ids of all segments, in order."""
+        return self.node.GetSegmentation().GetSegmentIDs()
 
-    def _own(self, state: SegmentState) -> Any:
-        """The voxels ``(K, J, I)`` behind a segment; whatever else holds its label map is replaced by our own."""
-        segmentation = self.node.GetSegmentation()
-        identifier, image, array = self._shown.get(state.id, ("", None, None))
-        if segmentation.GetSegment(identifier) is None:
-            identifier = segmentation.AddEmptySegment("", state.label)
-            image = None
-        segment = segmentation.GetSegment(identifier)
-        full = image is not None and image.GetExtent()[1::2] == tuple(n - 1 for n in state.mask.shape[::-1])
-        if not full or segment.GetRepresentation(LABELMAP) is not image or segment.GetLabelValue() != 1:
-            image, array = new_image(self.volume_node)
-            np.copyto(array, state.mask)
-            segment.SetLabelValue(1)
-            segment.AddRepresentation(LABELMAP, image)
-        self._shown[state.id] = identifier, image, array
-        return array
-
-    def _describe(self, state: SegmentState) -> None:
-        from edgeflow_med.io.nrrd import terminology
-
-        segment, logic = self._segment(self.identifier(state)), slicer.vtkSlicerSegmentationsModuleLogic
-        if segment.GetName() != state.label:
-            segment.SetName(state.label)
-        if _colour(segment) != state.colour:
-            segment.SetColor(*(channel / 255 for channel in state.colour))
-        if _locked(segment) != state.locked:
-            logic.SetSegmentStatus(segment, logic.Completed if state.locked else logic.InProgress)
-        if not _coded(segment, state):
-            segment.SetTag("TerminologyEntry", terminology(state.category, state.type))
-        segment.SetTag(TAG, str(state.id))
-        segment.SetTag("DICOM.SegmentAlgorithmType", state.algorithm_type.value)
-        segment.SetTag("DICOM.TrackingUID", state.tracking_uid)
-
-    # Scene -> session
-
-    def pull(self, effect: str = "") -> bool:
-        """Turn what others changed in the scene into steps of the session; tell whether there was anything.
-
-        Args:
-            effect: The Segment Editor's active effect, if any.
-
-        Raises:
-            EdgeFlowError: The session refuses a change (a locked segment, an overlong name); call :meth:`show` then.
-        """
-        known = {identifier: segment for segment, (identifier, _, _) in self._shown.items()}
-        found = False
-        for identifier in set(known) - set(self._identifiers()):
-            self._shown.pop(known[identifier])
-            self.session.remove_segment(known[identifier])
-            found = True
-        for identifier in self._identifiers():
-            segment, state = self._segment(identifier), self.state(identifier)
-            if identifier not in known:
-                self._adopt(identifier)
-            elif state is not None and self._time(identifier) != self._times.get(identifier):
-                self._times[identifier] = self._time(identifier)
-                self._compare(state, segment, effect)
-            else:
-                continue
-            found = True
-        return found
-
-    def _adopt(self, identifier: str) -> None:
-        segment = self._segment(identifier)
-        mask, codes = self._read(identifier), _codes(segment)
-        coded = {} if codes is None else {"category": codes[0], "type": codes[1]}
-        name, colour = segment.GetName(), _colour(segment)
-        state = self.session.add_segment(name[:64] or "Segment", mask if mask.any() else None, colour=colour, **coded)
-        self._shown[state.id] = identifier, None, None
-
-    def _compare(self, state: SegmentState, segment: Any, effect: str) -> None:
-        if segment.GetName() != state.label:
-            self.session.rename_segment(state, segment.GetName())
-        if _colour(segment) != state.colour or not _coded(segment, state):
-            category, kind = _codes(segment) or (state.category, state.type)
-            self.session.set_segment(state, colour=_colour(segment), category=category, type=kind)
-        if _locked(segment) != state.locked:
-            self.session.lock(state, _locked(segment))
-        mask = self._read(self._shown[state.id][0])
-        if not np.array_equal(mask, state.mask):
-            self.session.edit(mask, state, effect or "Edit", hard=effect in BY_HAND)
-            self._shown[state.id] = self.identifier(state), None, None  # what was refused must not stay in the scene
-
-    def _read(self, identifier: str) -> np.ndarray:
-        """The mask ``(K, J, I)`` bool that stands in the scene, resampled if it is on another grid."""
-        shape, segment = self.session.volume.shape, self._segment(identifier)
-        mask, image = np.zeros(shape, bool), segment.GetRepresentation(LABELMAP)
-        if image is None or image.IsEmpty():
-            return mask
-        here, there = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
-        image.GetImageToWorldMatrix(here)
-        self.volume_node.GetIJKToRASMatrix(there)
-        if not np.allclose(slicer.util.arrayFromVTKMatrix(here), slicer.util.arrayFromVTKMatrix(there), atol=1e-4):
-            return slicer.util.arrayFromSegmentBinaryLabelmap(self.node, identifier, self.volume_node) > 0
-        extent = np.reshape(image.GetExtent(), (3, 2))[::-1]  # first and last of k, j and i
-        values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(extent[:, 1] - extent[:, 0] + 1)
-        low, high = np.maximum(extent[:, 0], 0), np.minimum(extent[:, 1], np.subtract(shape, 1)) + 1
-        inside = tuple(map(slice, low, high))
-        mask[inside] = values[tuple(map(slice, low - extent[:, 0], high - extent[:, 0]))] == segment.GetLabelValue()
-        return mask
-
-    def _identifiers(self) -> list[str]:
-        return list(self.node.GetSegmentation().GetSegmentIDs())
-
-    def _segment(self, identifier: str) -> Any:
+    def _segment(self, identifier):
         return self.node.GetSegmentation().GetSegment(identifier)
 
-    def _time(self, identifier: str) -> int:
+    def time(self, identifier):
+        """When a segment was changed last, by VTK's clock."""
         segment = self._segment(identifier)
         image = segment.GetRepresentation(LABELMAP)
         return max(segment.GetMTime(), image.GetMTime() if image is not None else 0)
 
+    def look(self, identifier):
+        """What is said about a segment; one that is marked completed in the segments table is locked."""
+        from edgeflow_med.gui.twin import TAGS, Look
 
-def _locked(segment: Any) -> bool:
-    """A segment that is marked completed in the segments table is locked."""
-    logic = slicer.vtkSlicerSegmentationsModuleLogic
-    return logic.GetSegmentStatus(segment) == logic.Completed
+        segment, logic = self._segment(identifier), slicer.vtkSlicerSegmentationsModuleLogic
+        tags = {tag: vtk.mutable("") for tag in TAGS}
+        for tag, text in tags.items():
+            segment.GetTag(tag, text)
+        colour = tuple(round(channel * 255) for channel in segment.GetColor())
+        locked = logic.GetSegmentStatus(segment) == logic.Completed
+        return Look(segment.GetName(), colour, locked, {tag: str(text) for tag, text in tags.items()})
 
+    def mask(self, identifier):
+        """Voxels ``(K, J, I)`` bool of a segment, resampled if it is on another grid."""
+        from edgeflow_med.gui.twin import pasted
 
-def _colour(segment: Any) -> tuple[int, int, int]:
-    red, green, blue = (round(channel * 255) for channel in segment.GetColor())
-    return red, green, blue
+        segment = self._segment(identifier)
+        image, here = segment.GetRepresentation(LABELMAP), vtk.vtkMatrix4x4()
+        if image is None or image.IsEmpty():
+            return np.zeros(self.volume.shape, bool)
+        image.GetImageToWorldMatrix(here)
+        if not np.allclose(slicer.util.arrayFromVTKMatrix(here), ijk_to_ras(self.volume_node), atol=1e-4):
+            return slicer.util.arrayFromSegmentBinaryLabelmap(self.node, identifier, self.volume_node) > 0
+        values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+        return pasted(values == segment.GetLabelValue(), image.GetExtent()[::2][::-1], self.volume.shape)
 
+    def add(self, name):
+        """Add an empty segment."""
+        self._images = {each: own for each, own in self._images.items() if self._segment(each) is not None}
+        return self.node.GetSegmentation().AddEmptySegment("", name)
 
-def _coded(segment: Any, state: SegmentState) -> bool:
-    """Whether a segment carries the session's codes."""
-    from edgeflow_med.io.nrrd import terminology
+    def remove(self, identifier):
+        """Remove a segment."""
+        self.node.GetSegmentation().RemoveSegment(identifier)
 
-    codes = _codes(segment)
-    return codes is not None and terminology(*codes) == terminology(state.category, state.type)
+    def describe(self, identifier, look):
+        """Say this about a segment."""
+        segment, logic = self._segment(identifier), slicer.vtkSlicerSegmentationsModuleLogic
+        if self.look(identifier).locked != look.locked:
+            logic.SetSegmentStatus(segment, logic.Completed if look.locked else logic.InProgress)
+        segment.SetName(look.name)
+        segment.SetColor(*(channel / 255 for channel in look.colour))
+        for tag, text in look.tags.items():
+            segment.SetTag(tag, text)
 
+    def draw(self, identifier, mask, boxes):
+        """Write voxels into a segment's label map; whatever else holds that is replaced by our own, over the volume."""
+        segment = self._segment(identifier)
+        image, array = self._images.get(identifier, (None, None))
+        whole = image is not None and image.GetDimensions() == mask.shape[::-1] and segment.GetLabelValue() == 1
+        if not whole or segment.GetRepresentation(LABELMAP) is not image:
+            image, array = self._images[identifier] = new_image(self.volume_node)
+            segment.SetLabelValue(1)
+            segment.AddRepresentation(LABELMAP, image)
+            boxes = None
+        elif boxes and self.in_3d:
+            self.toggle_3d()  # keeping surfaces up to date would take seconds for every click
+        for box in [...] if boxes is None else boxes:
+            array[box] = mask[box]
+        if boxes is None or boxes:
+            image.GetPointData().GetScalars().Modified()
+            image.Modified()
+            segment.Modified()
+        self.node.SetAndObserveTransformNodeID(self.volume_node.GetTransformNodeID())
 
-def _codes(segment: Any) -> tuple[Code, Code] | None:
-    from edgeflow_med.io.labelmap import codes_of
+    @property
+    def in_3d(self):
+        """Whether there are surfaces."""
+        return self.node.GetSegmentation().ContainsRepresentation(SURFACE)
 
-    entry = vtk.mutable("")
-    return codes_of(str(entry)) if segment.GetTag("TerminologyEntry", entry) else None
+    def toggle_3d(self):
+        """Make surfaces, or drop them."""
+        if self.in_3d:
+            self.node.RemoveClosedSurfaceRepresentation()
+        else:
+            self.node.CreateClosedSurfaceRepresentation()
+
+    def toggle_visibility(self):
+        """Show or hide the segments."""
+        self.node.SetDisplayVisibility(not self.node.GetDisplayVisibility())

@@ -20,9 +20,20 @@ def imports(body: list[ast.stmt]) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
+def is_attribute(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+
+
 def test_entry_is_the_only_module_and_short() -> None:
     assert [path.name for path in MODULE.glob("*.py")] == ["EdgeFlow.py"]
     assert len((MODULE / "EdgeFlow.py").read_text("utf-8").splitlines()) <= 100
+
+
+def test_the_module_is_small() -> None:
+    """All of it, with what ctest runs: mathematics, files, state and decisions live in the library."""
+    lines = {path: len(path.read_text("utf-8").splitlines()) for path in MODULE.rglob("*.py")}
+    assert len(lines) > 5
+    assert sum(lines.values()) < 1000, lines
 
 
 @pytest.mark.parametrize("path", sorted(MODULE.rglob("*.py")), ids=lambda path: path.name)
@@ -31,6 +42,10 @@ def test_file_scope_imports_only_what_slicer_brings_and_runs_nothing(path: Path)
     assert imports(tree.body) <= ALLOWED
     calls = [node for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
     assert calls == []
+    # Slicer adds what its modules bring to `slicer` after it has read all scripted modules.
+    outside = [node for node in tree.body if not isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    names = {node.value.id for part in outside for node in ast.walk(part) if is_attribute(node)}
+    assert "slicer" not in names
 
 
 def test_entry_defines_the_classes_that_slicer_looks_up() -> None:

@@ -35,10 +35,11 @@ i18n = types.ModuleType("slicer.i18n")
 i18n.tr = lambda text: text
 sys.modules.update({"slicer": slicer, "slicer.packaging": slicer_packaging, "slicer.i18n": i18n})
 from EdgeFlowLib import installation
+from edgeflow_med import requirements
 from pathlib import Path
 before = installation.report()
 done = installation.install(Path(told["wheels"]) if told["wheels"] else None)
-found = installation._installed()
+found = requirements.installed()
 print(json.dumps({"done": done, "asked": asked, "before": before, "after": installation.report(), "found": found}))
 """
 
@@ -73,6 +74,7 @@ class Python:
         self.library = folder / "library"
         (self.library / "edgeflow_med").mkdir(parents=True)
         (self.library / "edgeflow_med/__init__.py").write_text("__version__ = '1.0'", "utf-8")
+        shutil.copy(ROOT / "edgeflow_med/requirements.py", self.library / "edgeflow_med")
         self.needs("numpy>=1.26", "torch>=2.8", "monai>=1.5")
         shutil.copytree(Path(importlib.util.find_spec("packaging").origin).parent, self.library / "packaging")
         shutil.copy(ROOT / "tests/slicer/slicer_packaging.py", self.library)

@@ -4,8 +4,6 @@ ctest runs it in a build of the extension. It needs nothing but a running Slicer
 while packages are missing.
 """
 
-from __future__ import annotations
-
 import time
 import unittest
 
@@ -27,9 +25,8 @@ class EdgeFlowSelfTest(unittest.TestCase):
     def setUp(self):
         """An empty scene, a bright ball in it, and the module."""
         slicer.mrmlScene.Clear()
-        noise = np.random.default_rng(0).normal(0, 8, ball().shape)
-        image = (np.where(ball(), 90, -60) + noise).astype(np.int16)
-        self.volume = slicer.util.addVolumeFromArray(image, name="Ball")
+        image = np.where(ball(), 90, -60) + np.random.default_rng(0).normal(0, 8, ball().shape)
+        self.volume = slicer.util.addVolumeFromArray(image.astype(np.int16), name="Ball")
         slicer.util.setSliceViewerLayers(background=self.volume, fit=True)
         slicer.util.selectModule("EdgeFlow")
         self.panel = slicer.modules.EdgeFlowWidget
@@ -57,14 +54,10 @@ class EdgeFlowSelfTest(unittest.TestCase):
 
     def mask(self):
         """Voxels of all segments of the segmentation in use."""
-        node = self.panel.ui.segmentationSelector.currentNode()
-        if node is None:
-            return np.zeros(ball().shape, bool)
-        arrays = [
-            slicer.util.arrayFromSegmentBinaryLabelmap(node, each, self.volume) > 0
-            for each in node.GetSegmentation().GetSegmentIDs()
-        ]
-        return np.logical_or.reduce([np.zeros(ball().shape, bool), *arrays])
+        node, found = self.panel.ui.segmentationSelector.currentNode(), np.zeros(ball().shape, bool)
+        for identifier in node.GetSegmentation().GetSegmentIDs() if node else ():
+            found |= slicer.util.arrayFromSegmentBinaryLabelmap(node, identifier, self.volume) > 0
+        return found
 
     def test_click_and_undo(self):
         """A click outlines the ball on its slice, and undo takes that back."""

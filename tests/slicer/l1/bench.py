@@ -10,6 +10,7 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
+from edgeflow_med.gui.case import Case
 from edgeflow_med.gui.worker import Worker
 from edgeflow_med.predictors.base import Predictor
 from tests.region_growing import RegionGrower
@@ -41,16 +42,20 @@ class Reader:
         segmentation: Any = None,
         window: str = "-100,100",
     ) -> None:
-        from EdgeFlowLib.case import Case
+        from EdgeFlowLib.bridge import Bridge
+        from EdgeFlowLib.overlays import Overlays
+        from EdgeFlowLib.views import Views
 
         self.volume, self.worker, self.told = volume, Worker(), list[str]()
         self.views = {name: make_view(name) for name in names}
         for view in self.views.values():
             view.show(volume)
+        self.node = segmentation or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+        self.bridge = Bridge(volume, self.node)
         self.case = Case(
-            volume,
-            segmentation or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode"),
-            [(view.node, view.interactor) for view in self.views.values()],
+            self.bridge,
+            Views(self.bridge, [(view.node, view.interactor) for view in self.views.values()]),
+            Overlays(self.bridge),
             self.worker,
             report=self.told.append,
             changed=lambda: None,
@@ -64,7 +69,7 @@ class Reader:
 
     def world(self, *index: float) -> NDArray[np.float64]:
         """World point (RAS) of an index (k, j, i)."""
-        return self.case.bridge.world(index)
+        return self.bridge.frame.world(index)
 
     def look_at(self, *index: float) -> None:
         """Put all views through a voxel (k, j, i)."""
@@ -95,8 +100,8 @@ class Reader:
 
     def mask(self, label: str = "Lesion") -> NDArray[np.bool_]:
         """What the scene holds of a segment, by Slicer's own way out of it."""
-        identifier = self.case.node.GetSegmentation().GetSegmentIdBySegmentName(label)
-        return slicer.util.arrayFromSegmentBinaryLabelmap(self.case.node, identifier, self.volume) > 0
+        identifier = self.node.GetSegmentation().GetSegmentIdBySegmentName(label)
+        return slicer.util.arrayFromSegmentBinaryLabelmap(self.node, identifier, self.volume) > 0
 
     def painted(self, *index: float, view: str = "Red") -> bool:
         """Whether a view's pixel at a voxel is coloured, as segments are and the scan is not."""

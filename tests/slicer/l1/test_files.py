@@ -79,7 +79,7 @@ def test_a_crash_loses_nothing(reader: Callable[..., Reader], tmp_path: Path) ->
     mask = work(desk)
     desk.case.session.close()  # the process is gone
     desk.case.close = lambda: None
-    desk.case.overlays.close()
+    desk.case._drawing.close()
     desk.close()
     slicer.mrmlScene.Clear(0)
 
@@ -113,7 +113,7 @@ def test_slicers_own_segmentation_file(reader: Callable[..., Reader], tmp_path: 
     mask = work(desk)
     storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
     storage.SetFileName(str(tmp_path / "lesion.seg.nrrd"))
-    assert storage.WriteData(desk.case.node)
+    assert storage.WriteData(desk.node)
     found = read_segmentation(tmp_path / "lesion.seg.nrrd", desk.case.session.volume)
     np.testing.assert_array_equal(found.masks[0], mask)
     assert found.segments[0].algorithm_type is AlgorithmType.SEMIAUTOMATIC

@@ -117,9 +117,9 @@ def test_disarmed_or_in_another_mode_the_mouse_is_slicers(reader: Callable[..., 
     desk = reader()
     desk.look_at(*MIDDLE)
     mode = slicer.app.applicationLogic().GetInteractionNode()
-    desk.case.interaction.armed = False
+    desk.case.views.armed = False
     desk.click(*MIDDLE)
-    desk.case.interaction.armed = True
+    desk.case.views.armed = True
     mode.SetCurrentInteractionMode(mode.AdjustWindowLevel)
     desk.click(*MIDDLE)
     mode.SetCurrentInteractionMode(mode.ViewTransform)

@@ -62,7 +62,7 @@ def test_a_volume_under_a_transform(reader: Callable[..., Reader]) -> None:
     desk.look_at(*MIDDLE)
     assert desk.painted(12, 33, 43)
     desk.click(11, 30, 40)  # the view still shows slice 12: the click lands where the view is
-    assert desk.case.node.GetTransformNodeID() is None
+    assert desk.node.GetTransformNodeID() is None
 
 
 def test_undo_and_redo_reach_the_pixels(reader: Callable[..., Reader]) -> None:
@@ -127,22 +127,22 @@ def test_the_edge_map_is_an_overlay_and_gives_the_foreground_back(reader: Callab
     desk.click(*MIDDLE)
     edge = desk.case.desk.current.slices[0, 12].answer.edge
     j, i = np.unravel_index(edge.argmax(), edge.shape)
-    desk.case.node.SetDisplayVisibility(False)
+    desk.node.SetDisplayVisibility(False)
     desk.case.show_edges(True)
     assert desk.painted(12, j, i)
     assert not desk.painted(12, 30, 43)
-    desk.case.node.SetDisplayVisibility(True)
+    desk.node.SetDisplayVisibility(True)
     assert not desk.painted(12, 30, 43), "what fills the segment lies over the edges"
     assert desk.painted(12, 30, 31), "its outline"
     desk.case.show_edges(False)
     assert desk.painted(12, 30, 43)
-    desk.case.node.SetDisplayVisibility(False)
+    desk.node.SetDisplayVisibility(False)
     assert not desk.painted(12, j, i)
     assert (composite.GetForegroundVolumeID(), composite.GetForegroundOpacity()) == (other.GetID(), 0.25)
 
 
 def segment_of(desk: Reader, label: str = "Lesion") -> slicer.vtkSegment:
-    segmentation = desk.case.node.GetSegmentation()
+    segmentation = desk.node.GetSegmentation()
     return segmentation.GetSegment(segmentation.GetSegmentIdBySegmentName(label))
 
 
@@ -150,7 +150,7 @@ def test_a_segment_removed_outside_is_removed_and_can_be_undone(reader: Callable
     desk = reader()
     desk.look_at(*MIDDLE)
     desk.click(*MIDDLE)
-    segmentation = desk.case.node.GetSegmentation()
+    segmentation = desk.node.GetSegmentation()
     segmentation.RemoveSegment(segmentation.GetNthSegmentID(0))
     desk.settle()
     assert desk.case.session.segments == ()
@@ -163,7 +163,7 @@ def test_a_segment_that_is_removed_or_undone_leaves_the_scene(reader: Callable[.
     desk = reader()
     desk.look_at(*MIDDLE)
     desk.click(*MIDDLE)
-    segmentation = desk.case.node.GetSegmentation()
+    segmentation = desk.node.GetSegmentation()
     desk.case.desk.remove_segment()
     desk.settle()
     assert segmentation.GetNumberOfSegments() == 0
@@ -232,8 +232,8 @@ def test_what_another_tool_does_becomes_a_step(reader: Callable[..., Reader], ef
     stroke.GetPointData().GetScalars().Fill(1)
     stroke.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(GRID))
     logic = slicer.vtkSlicerSegmentationsModuleLogic
-    identifier = desk.case.node.GetSegmentation().GetNthSegmentID(0)
-    assert logic.SetBinaryLabelmapToSegment(stroke, desk.case.node, identifier, logic.MODE_MERGE_MAX)
+    identifier = desk.node.GetSegmentation().GetNthSegmentID(0)
+    assert logic.SetBinaryLabelmapToSegment(stroke, desk.node, identifier, logic.MODE_MERGE_MAX)
     desk.settle(effect)
     assert desk.case.session.history[-1] == effect
     assert desk.case.desk.current.mask[12, 50:54, 60:64].all()
@@ -255,8 +255,8 @@ def test_what_the_session_refuses_does_not_stay_in_the_scene(reader: Callable[..
     desk.settle()
     grown = np.zeros(BALL.shape, np.uint8)
     grown[12, 20:60, 20:60] = 1
-    identifier = desk.case.node.GetSegmentation().GetSegmentIdBySegmentName("Lesion 2")
-    slicer.util.updateSegmentBinaryLabelmapFromArray(grown, desk.case.node, identifier, desk.volume)
+    identifier = desk.node.GetSegmentation().GetSegmentIdBySegmentName("Lesion 2")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(grown, desk.node, identifier, desk.volume)
     desk.settle("Threshold")
     np.testing.assert_array_equal(desk.mask("Lesion 2")[12], (grown[12] > 0) & ~BALL[12])
     np.testing.assert_array_equal(desk.mask()[12], BALL[12])
@@ -269,7 +269,7 @@ def test_a_locked_segment_resists_other_tools(reader: Callable[..., Reader]) -> 
     desk.case.desk.toggle_lock()
     desk.settle()
     slicer.util.updateSegmentBinaryLabelmapFromArray(
-        np.zeros(BALL.shape, np.uint8), desk.case.node, desk.case.node.GetSegmentation().GetNthSegmentID(0), desk.volume
+        np.zeros(BALL.shape, np.uint8), desk.node, desk.node.GetSegmentation().GetNthSegmentID(0), desk.volume
     )
     desk.settle("Erase")
     np.testing.assert_array_equal(desk.mask()[12], BALL[12])
@@ -295,7 +295,7 @@ def test_two_volumes_have_two_sessions(reader: Callable[..., Reader]) -> None:
     first = reader()
     first.look_at(*MIDDLE)
     first.click(*MIDDLE)
-    first.case.interaction.armed = False
+    first.case.views.armed = False
     bigger = ball((20, 50, 50), (10, 20, 20))
     second = reader(headless.volume_node(bigger, GRID, "MR"), names=("Green",))
     second.look_at(10, 20, 20)
@@ -333,8 +333,8 @@ def test_surfaces_are_made_on_request_and_dropped_by_the_next_change(reader: Cal
     desk = reader()
     desk.look_at(*MIDDLE)
     desk.click(*MIDDLE)
-    assert not desk.case.in_3d
-    desk.case.toggle_3d()
-    assert desk.case.in_3d
+    assert not desk.bridge.in_3d
+    desk.bridge.toggle_3d()
+    assert desk.bridge.in_3d
     desk.click(12, 24, 40, ctrl=True)
-    assert not desk.case.in_3d
+    assert not desk.bridge.in_3d

@@ -36,10 +36,10 @@ def test_ctrl_click_takes_away(reader: Reader) -> None:
 def test_the_sign_button_and_its_key_turn_clicks_round(reader: Reader) -> None:
     reader.clicked(*CENTRE)
     reader.key(Qt.Key.Key_T)
-    assert reader.ui.signButton.checked
+    until(lambda: reader.ui.signButton.checked and reader.ui.signButton.text == "Remove")
     assert not reader.clicked(12, 30, 44)[12, 30, 44]
     reader.press(reader.ui.signButton)
-    assert not reader.ui.signButton.checked
+    until(lambda: not reader.ui.signButton.checked and reader.ui.signButton.text == "Add")
 
 
 def test_a_drag_scribbles(reader: Reader) -> None:
@@ -112,7 +112,7 @@ def test_escape_frees_the_mouse_and_the_button_takes_it_again(reader: Reader, ne
     assert network.requests == asked
     assert not reader.mask().any()
     reader.press(reader.ui.armButton)
-    until(lambda: reader.panel.case.interaction.armed)
+    until(lambda: reader.panel.case.views.armed)
     assert reader.clicked(*CENTRE).any()
 
 
@@ -230,10 +230,10 @@ def test_propagation_is_stopped(reader: Reader, network: Slow) -> None:
 def test_surfaces_come_on_request_and_go_with_the_next_change(reader: Reader) -> None:
     reader.clicked(*CENTRE)
     reader.press(reader.ui.show3DButton)
-    assert reader.panel.case.in_3d
+    assert reader.panel.case.scene.in_3d
     reader.clicked(12, 24, 40, ctrl=True)
     until(lambda: not reader.ui.show3DButton.checked)
-    assert not reader.panel.case.in_3d
+    assert not reader.panel.case.scene.in_3d
 
 
 def test_the_slice_in_view_is_told(reader: Reader) -> None:
@@ -265,7 +265,7 @@ def test_what_is_painted_is_a_step_and_stays(reader: Reader) -> None:
     until(lambda: reader.ui.undoButton.toolTip == "Paint")
     reader.press(reader.ui.armButton)  # up
     reader.press(reader.ui.armButton)  # and down: the mouse is ours again, and the brush is put away
-    until(lambda: reader.ui.segmentEditor.activeEffect() is None and reader.panel.case.interaction.armed)
+    until(lambda: reader.ui.segmentEditor.activeEffect() is None and reader.panel.case.views.armed)
     assert reader.clicked(12, 24, 40, ctrl=True)[12, 50:54, 60:64].all()
 
 

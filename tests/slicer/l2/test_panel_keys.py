@@ -25,13 +25,14 @@ def row_of(reader: Reader, words: str) -> int:
 
 
 def test_all_keys_are_listed(reader: Reader) -> None:
-    from EdgeFlowLib.widget import SHORTCUTS
-
     table, case = reader.ui.shortcutsTable, reader.panel.case
+    actions = table.property("actions")
     listed = {table.item(row, 1).text(): table.item(row, 0).text() for row in range(table.rowCount)}
     assert list(listed) == ["Ctrl+Z", "Ctrl+Y", "Del", "T", "E", "R", "V", "Space", "Right", "Esc"]
-    assert len(SHORTCUTS) == len(set(listed.values()))
-    assert all(any(hasattr(owner, action) for owner in (reader.panel, case, case.desk)) for action in SHORTCUTS)
+    assert len(actions) == len(set(listed.values()))
+    assert all(
+        any(hasattr(owner, action) for owner in (reader.panel, case, case.desk, case.scene)) for action in actions
+    )
     assert not table.item(0, 0).flags() & Qt.ItemFlag.ItemIsEditable
     assert table.item(0, 1).flags() & Qt.ItemFlag.ItemIsEditable
 
@@ -77,7 +78,7 @@ def test_an_effect_of_the_segment_editor_ends_with_its_time(reader: Reader, leav
     reader.clicked(*CENTRE)
     reader.click(world(*CENTRE))  # selects the prompt
     reader.ui.segmentEditor.setActiveEffectByName("Draw")
-    until(lambda: not reader.panel.case.interaction.armed)
+    until(lambda: not reader.panel.case.views.armed)
     reader.key(Qt.Key.Key_Delete)
     rest()
     assert reader.mask().any()
