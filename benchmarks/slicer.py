@@ -64,7 +64,7 @@ class Bench:
 
         pressed = time.perf_counter()
         timed(lambda: view.click(at))
-        while case.desk.asking:
+        while case.desk.asking or case.behind:
             time.sleep(POLL)
             timed(self.poll)
         rendering = time.perf_counter()

@@ -206,3 +206,9 @@ def test_segments_do_not_move_to_other_voxels() -> None:
     for other in (Volume(np.zeros((3, 4, 5)), shifted), Volume(np.zeros((3, 5, 4)), np.eye(4))):
         with pytest.raises(GeometryError, match="give the volume that they were made on"):
             segmentation.on(other)
+
+
+def test_the_nearest_voxel_is_one_of_the_volume() -> None:
+    volume = Volume(np.zeros((3, 4, 5)), np.eye(4))
+    assert volume.nearest((1.4, 2.6, 0)) == (1, 3, 0)
+    assert volume.nearest((-7, 99, 4.4)) == (0, 3, 4)

@@ -20,6 +20,7 @@ from edgeflow_med.io import Saved, read_volume, save
 from edgeflow_med.measurements import longest_diameters, volume_ml
 from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest
 from edgeflow_med.prompts import Prompt
+from edgeflow_med.session.changes import PackedPrediction
 from edgeflow_med.session.journal import FILE_NAME
 from edgeflow_med.session.ledger import new_case_folder
 from edgeflow_med.session.provenance import provenance
@@ -151,7 +152,7 @@ class Live:
             PromptError: It does not lie on one slice of the volume.
             WriteError: The journal could not be written; nothing has changed.
         """
-        self._queue(lambda: self.session.ask(prompt, segment, plane))
+        self._queue(lambda: self.session.ask(prompt, segment, plane, sync=False))
 
     def delete(self, segment: int, plane: Plane, index: int, number: int) -> None:
         """Take back a prompt; the slice is asked about anew if others are left.
@@ -160,7 +161,7 @@ class Live:
             PromptError: There is no such prompt.
             UsageError: The segment is locked.
         """
-        self._queue(lambda: self.session.ask_without(segment, plane, index, number))
+        self._queue(lambda: self.session.ask_without(segment, plane, index, number, sync=False))
 
     def _queue(self, asking: Asking) -> None:
         self.stop()
@@ -177,7 +178,7 @@ class Live:
             return
         self._out = asking, question
         self._report(f"{self._label(question)}: asking ...")
-        self._worker.submit("prompt", partial(self._predict, question.request), partial(self._answered, question))
+        self._worker.submit("prompt", partial(self._answer, question.request), partial(self._answered, question))
 
     def _send_next(self) -> None:
         while self._waiting and self._out is None:
@@ -186,11 +187,16 @@ class Live:
             except EdgeFlowError as error:
                 self._report(str(error))
 
+    def _answer(self, request: SliceRequest) -> PackedPrediction:
+        """In the thread: the prompt comes to the disk before its answer comes to anybody."""
+        self.session.sync()
+        return PackedPrediction.of(self._predict(request))
+
     def _predict(self, request: SliceRequest) -> Prediction:
         assert self.session.predictor is not None  # session.ask has refused otherwise
         return self.session.predictor.predict(request)
 
-    def _answered(self, question: Question, result: Prediction | BaseException) -> None:
+    def _answered(self, question: Question, result: PackedPrediction | BaseException) -> None:
         if self._out is None or self._out[1] is not question:
             return  # undone in the meantime
         asking, self._out = self._out[0], None

@@ -61,8 +61,13 @@ class Journal:
         self.number = len(self.records)
         self.reader = ""
 
-    def append(self, kind: str, /, **values: Any) -> int:
+    def append(self, kind: str, /, *, sync: bool = True, **values: Any) -> int:
         """Write a record and have it on disk; returns its number.
+
+        Args:
+            kind: Its type.
+            sync: False to hand it over to the system only; :meth:`sync`, or the next record, has it on disk.
+            **values: What else it says.
 
         Raises:
             WriteError: It could not be written; the file is as it was.
@@ -74,7 +79,8 @@ class Journal:
             written = 0
             while written < len(line):
                 written += os.write(self._file, line[written:])
-            os.fsync(self._file)
+            if sync:
+                os.fsync(self._file)
         except BaseException as error:
             self._cut()  # an interrupted record has not happened either
             if not isinstance(error, OSError):
@@ -86,6 +92,20 @@ class Journal:
         self._size += len(line)
         self.number += 1
         return self.number
+
+    def sync(self) -> None:
+        """Have all records on disk; any thread may do that, since a disk may take long.
+
+        Raises:
+            WriteError: They could not be written.
+        """
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise WriteError(
+                f"Cannot write the journal {self.path}: {error.strerror}; the last action may not be recorded. "
+                "Make room or give access, then repeat it."
+            ) from None
 
     def close(self) -> None:
         """Let others open the case."""

@@ -79,12 +79,26 @@ class Ledger:
         if self.journal is not None:
             self.journal.append(kind, **values)
 
-    def ask(self, **values: Any) -> int:
-        """Journal a prompt before it is answered; returns the number that the answer refers to."""
-        number = self.journal.append("prompt", **values) if self.journal is not None else self._questions + 1
+    def ask(self, *, sync: bool = True, **values: Any) -> int:
+        """Journal a prompt before it is answered; returns the number that the answer refers to.
+
+        Args:
+            sync: False if the caller sees to it that :meth:`sync` is called before the answer is shown.
+            **values: What was asked.
+        """
+        number = self.journal.append("prompt", sync=sync, **values) if self.journal is not None else self._questions + 1
         self._questions = number
         self.pending[number] = values
         return number
+
+    def sync(self) -> None:
+        """Have on disk what :meth:`ask` only handed over; any thread may do that.
+
+        Raises:
+            WriteError: It could not be written.
+        """
+        if self.journal is not None:
+            self.journal.sync()
 
     def drop(self, question: int) -> None:
         """A prompt that nobody will answer."""

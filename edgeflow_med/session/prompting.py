@@ -140,9 +140,21 @@ class PromptActions(SegmentActions):
         return self._refused(question) or self._answer_now(question, predictor)
 
     def ask(
-        self, prompt: Prompt, segment: SegmentState | int | None = None, plane: Plane | str | None = None
+        self,
+        prompt: Prompt,
+        segment: SegmentState | int | None = None,
+        plane: Plane | str | None = None,
+        *,
+        sync: bool = True,
     ) -> Question:
         """Put a prompt on record and make the request for its answer, which any thread may then predict.
+
+        Args:
+            prompt: What the reader says.
+            segment: What it is about; may be left out if there is only one.
+            plane: Of the slice that it lies on; the session's plane if None.
+            sync: Wait until the record is on disk. Where waiting would freeze a window, the thread that predicts calls
+                :meth:`sync` first instead.
 
         Raises:
             PromptError: It does not lie on one slice of the volume.
@@ -153,11 +165,23 @@ class PromptActions(SegmentActions):
         known = state.slices.get(key)
         prompts = (*(known.prompts if known else ()), prompt)
         act = self._act(prompt, key)
-        name = type(prompt).__name__
-        return self._make_question(state, key, prompts, prompt, name, act=act, previous=self._previous(state.id, key))
+        previous = self._previous(state.id, key)
+        return self._make_question(state, key, prompts, prompt, act=act, previous=previous, sync=sync)
 
-    def answer(self, question: Question, prediction: Prediction) -> Change:
+    def sync(self) -> None:
+        """Have on disk what was asked without waiting for that; any thread may do it.
+
+        Raises:
+            WriteError: It could not be written.
+        """
+        self._ledger.sync()
+
+    def answer(self, question: Question, prediction: Prediction | PackedPrediction) -> Change:
         """Take the answer to a question into the state.
+
+        Args:
+            question: From :meth:`ask`.
+            prediction: The answer; packed already where the thread that predicts has time for that.
 
         Raises:
             StaleQuestion: The session has moved on since; ask again.
@@ -168,15 +192,15 @@ class PromptActions(SegmentActions):
             raise StaleQuestion("This question was answered or dropped already; ask again.")
         if question.revision != ledger.revision:
             raise StaleQuestion("The session has moved on since this question was asked; ask again.")
-        if prediction.probability.shape != question.request.image.shape:
+        packed = prediction if isinstance(prediction, PackedPrediction) else PackedPrediction.of(prediction)
+        if packed.shape != question.request.image.shape:
             raise GeometryError(
-                f"The answer has shape {prediction.probability.shape}, its slice {question.request.image.shape}; "
+                f"The answer has shape {packed.shape}, its slice {question.request.image.shape}; "
                 "predict for the request as it is."
             )
         if refused := self._refused(question):
             return refused
         seconds = time.perf_counter() - question.asked
-        packed = PackedPrediction.of(prediction)
         stored = packed.unpack()
         segment, key = question.segment, question.key
         draft = self._draft()
@@ -192,9 +216,7 @@ class PromptActions(SegmentActions):
         draft.set_slice(
             segment,
             key,
-            replace(
-                known, status=annotated, prompts=question.prompts, packed=packed, quality=float(prediction.quality)
-            ),
+            replace(known, status=annotated, prompts=question.prompts, packed=packed, quality=packed.quality),
         )
         return ledger.commit(
             draft.step(question.name, "prompt", seconds),
@@ -223,11 +245,17 @@ class PromptActions(SegmentActions):
         return asked if isinstance(asked, Change) else self._answer_now(asked, self._need_predictor())
 
     def ask_without(
-        self, segment: SegmentState | int | None, plane: Plane | str | None, index: int, number: int
+        self,
+        segment: SegmentState | int | None,
+        plane: Plane | str | None,
+        index: int,
+        number: int,
+        *,
+        sync: bool = True,
     ) -> Question | Change:
         """The same without predicting: the question about what is left, or the change if nothing is left to ask.
 
-        Arguments and errors as :meth:`delete_prompt`.
+        Arguments and errors as :meth:`delete_prompt`, ``sync`` as :meth:`ask`.
         """
         state, key = self._unlocked(segment), self._key(plane, index)
         known = state.slices.get(key)
@@ -242,7 +270,9 @@ class PromptActions(SegmentActions):
         if rest:
             self._need_predictor()
             previous = _agreeing(first.packed if first else None, mask)
-            question = self._make_question(state, key, rest, gone, name, act=None, previous=previous, deletes=number)
+            question = self._make_question(
+                state, key, rest, gone, act=None, previous=previous, deletes=number, sync=sync
+            )
             return replace(question, released=released)
         draft = self._draft()
         ground = draft.ground(state.id, key)
@@ -267,11 +297,11 @@ class PromptActions(SegmentActions):
         key: SliceKey,
         prompts: tuple[Prompt, ...],
         prompt: Prompt,
-        name: str,
         *,
         act: Act | None,
         previous: Prediction | None,
         deletes: int | None = None,
+        sync: bool,
     ) -> Question:
         spacing = self._spacing(key[0])
         strokes = tuple(stroke_of(given, key[0], spacing) for given in prompts)
@@ -279,6 +309,7 @@ class PromptActions(SegmentActions):
         image = self.slice_image(key[1], self._plane_on(key[0]))
         request = SliceRequest(image, spacing, strokes, previous, excluded=excluded(ground, act))
         number = self._ledger.ask(
+            sync=sync,
             segment=state.id,
             plane=self._plane_on(key[0]).value,
             axis=key[0],
@@ -286,6 +317,7 @@ class PromptActions(SegmentActions):
             prompt=to_document(prompt),
             deletes=deletes,
         )
+        name = type(prompt).__name__ if deletes is None else f"Delete {type(prompt).__name__}"
         return Question(request, state.id, key, prompts, act, self._ledger.revision, number, name, time.perf_counter())
 
     def _refused(self, question: Question) -> Change | None:

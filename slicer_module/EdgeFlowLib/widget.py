@@ -185,8 +185,8 @@ class Widget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Every 20 ms: what the worker has done goes to the scene, what was done in the scene to the session."""
         from edgeflow_med.gui.panel import moment
 
-        self.worker.poll()
         if not self.case:
+            self.worker.poll()  # an examination of the installation
             return
         self._take_choices()
         effect = self.editor.GetActiveEffectName() or ""

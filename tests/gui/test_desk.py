@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgeflow_med.errors import PromptError, UsageError
-from edgeflow_med.gui.desk import Desk, drawn_prompt
+from edgeflow_med.gui.desk import Desk, drawn_prompt, export_name
 from edgeflow_med.gui.worker import Worker
 from edgeflow_med.prompts import Box, Click, Lasso, Line, Scribble
 from edgeflow_med.session import Session, SliceStatus
@@ -135,3 +135,33 @@ def test_drawn_prompts_stay_on_the_slice_where_they_began() -> None:
 def test_drawing_begins_inside_the_volume() -> None:
     with pytest.raises(PromptError, match=r"Point \(-1, 3, 3\) lies outside the volume"):
         drawn_prompt("Scribble", [(-0.6, 3, 3), (2, 3, 3)], VOLUME, Plane.AXIAL)
+
+
+def test_no_title_is_too_odd_for_a_file() -> None:
+    assert export_name('3: Thorax 1.0/B30f "lung"', 2) == "3_ Thorax 1.0_B30f _lung_.nii.gz"
+    assert export_name("CT", 0) == export_name("CT", 1) == "CT.dcm"
+    assert export_name("CT", 3) == "CT.seg.nrrd"
+
+
+def test_choices_are_taken_over(seat: Seat) -> None:
+    seat.desk.take(2, 4.5, 7)
+    assert (seat.desk.tool, seat.desk.width_mm, seat.desk.limit) == ("Box", 4.5, 7)
+    seat.desk.change_sign()
+    seat.click(4, 20, 24)
+    assert [prompt.positive for prompt in seat.desk.current.slices[0, 4].prompts] == [False]
+    seat.desk.change_sign()
+    assert seat.desk.positive
+
+
+def test_a_model_is_loaded_and_a_window_set_only_if_it_is_another(seat: Seat, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[tuple[str, ...]] = []
+    monkeypatch.setattr(seat.desk, "set_model", lambda *chosen: loaded.append(chosen))
+    seat.desk.model = ("w18", "cpu")
+    seat.desk.choose("w18", "cpu", "")
+    assert (loaded, seat.session.history) == ([], ())
+    seat.desk.choose("w18", "cuda", seat.session.window.name, "A new case.")
+    assert (loaded, seat.session.history) == ([("w18", "cuda", "A new case.")], ())
+    seat.desk.choose("w18", "cpu", "10,20")
+    assert (seat.session.window.low, seat.session.window.high) == (10, 20)
+    with pytest.raises(UsageError):
+        seat.desk.choose("w18", "cpu", "no such window")

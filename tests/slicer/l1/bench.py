@@ -92,7 +92,7 @@ class Reader:
         deadline = time.monotonic() + 300
         while True:
             self.case.poll(effect)
-            if not (self.case.desk.asking or self.case.desk.walking or self.worker.unfinished):
+            if not (self.case.desk.asking or self.case.desk.walking or self.worker.unfinished or self.case.behind):
                 break
             assert time.monotonic() < deadline, self.told
             time.sleep(0.002)
