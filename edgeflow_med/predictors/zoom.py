@@ -47,7 +47,6 @@ class ZoomPolicy:
         expansion: Side of the crop over the longer side of the object, once it is known.
         smallest_side: No crop is smaller.
         tolerance: A first answer stands if the crop it asks for differs by less than this factor.
-        again: A second look is given the answer of the first; for networks that were trained for it.
     """
 
     size: int = 256
@@ -55,7 +54,6 @@ class ZoomPolicy:
     expansion: float = 1.8
     smallest_side: float = 32.0
     tolerance: float = 1.5
-    again: bool = False
 
 
 class ZoomPredictor(ABC):
@@ -83,24 +81,23 @@ class ZoomPredictor(ABC):
     def predict(self, request: SliceRequest) -> Prediction:
         """Answer one request; see :class:`edgeflow_med.predictors.base.Predictor`."""
         crop = self._first_crop(request)
-        probability, edge, quality = self._answer(request, crop, request.previous)
+        probability, edge, quality = self._answer(request, crop)
         for _ in range(2):  # once to fit the object, once more if it still runs out of the crop
             better = self._better_crop(request, crop, probability)
             if better is None:
                 break
             crop = better
-            before = Prediction(probability, edge, quality or 0.0) if self.policy.again else request.previous
-            probability, edge, quality = self._answer(request, crop, before)
+            probability, edge, quality = self._answer(request, crop)
         obeyed = obey(probability, request.image, request.spacing, request.strokes)
         if request.excluded is not None:
             obeyed[request.excluded] = np.minimum(obeyed[request.excluded], EXCLUDED)
         return Prediction(obeyed, edge, expected_iou(obeyed) if quality is None else quality)
 
-    def _answer(self, request: SliceRequest, crop: Crop, before: Prediction | None) -> SquareAnswer:
+    def _answer(self, request: SliceRequest, crop: Crop) -> SquareAnswer:
         previous = np.zeros((2, crop.size, crop.size), np.float32)
-        if before is not None:
-            previous[0] = crop.extract(before.probability)
-            previous[1] = crop.extract(before.edge)
+        if request.previous is not None:
+            previous[0] = crop.extract(request.previous.probability)
+            previous[1] = crop.extract(request.previous.edge)
         else:
             previous[0] = fill_regions(request.strokes, crop)
         guidance = draw_prompts(request.strokes, crop)

@@ -48,7 +48,7 @@ class TrainConfig:
         rounds: Most answers before the one that is learnt from, each with one more prompt of a robot.
         first_share: Steps that are learnt from without any of them: the first answer matters most.
         later_factor: How much rarer each further round is than the one before it.
-        again_share: Rounds that add no prompt: the network sees its answer again, as on a second, closer look.
+        again_share: Rounds that add no prompt: the network sees its own answer again.
         edge_weight: Weight of the edge loss against 1 for the mask.
         quality_weight: Weight of the loss of the quality head, where the network has one.
         report_every: Steps over which what is logged is averaged.

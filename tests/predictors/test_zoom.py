@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -110,23 +108,6 @@ def test_a_first_look_has_no_previous_state() -> None:
     grower = RegionGrower()
     grower.predict(SliceRequest(np.zeros((50, 60), np.float32), strokes=(click(20, 20),)))
     assert not any(previous.any() for _, previous, _ in grower.squares)
-
-
-def test_a_second_look_may_be_given_the_answer_of_the_first() -> None:
-    truth = disk((300, 300), (120, 200), 5)
-    request = SliceRequest(picture(truth), strokes=(click(120, 200),))
-    seen = {}
-    for again in (False, True):
-        grower = RegionGrower()
-        grower.policy = replace(grower.policy, again=again)
-        grower.predict(request)
-        seen[again] = [previous for _, previous, _ in grower.squares]
-    assert [previous.any() for previous in seen[False]] == [False, False]
-    first, second = seen[True]
-    assert not first.any()
-    shown = (np.indices(second[0].shape) - (second.shape[1] - 1) / 2) ** 2  # magnified, in the middle of the square
-    assert second[0][shown.sum(0) < 10**2].min() > 0.9
-    assert second[1].max() > 0.3
 
 
 def test_where_nothing_is_found_only_the_click_is_foreground() -> None:
