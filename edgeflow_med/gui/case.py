@@ -120,31 +120,21 @@ class Case:
         self._drawing.close()
         self.session.close()
 
-    @property
-    def behind(self) -> bool:
-        """Whether something has changed that is not shown yet; the next poll shows it."""
-        return bool(self._boxes)
-
     def poll(self, tool: str = "") -> None:
         """Hand over answers and look for changes in the scene; to be called often.
-
-        What an answer changes is shown by the poll after the one that takes it: no single poll does both.
 
         Args:
             tool: The program's own tool that is in use, if any.
         """
         self.views.adds = self.desk.positive
-        due = self.behind
-        if not due:
-            self.desk.poll()
+        self.desk.poll()
         try:
             if self._twin.pull(tool):
                 self._boxes.setdefault(0, [])  # even if the session took nothing of it over
-                due = True
         except EdgeFlowError as error:
             self._report(str(error))
             self.show()
-        if due:
+        if self._boxes:
             boxes, self._boxes = self._boxes, {}
             self.show(boxes)
             self.desk.read_journal(self.scene.carry)

@@ -92,7 +92,7 @@ class Reader:
         deadline = time.monotonic() + 300
         while True:
             self.case.poll(effect)
-            if not (self.case.desk.asking or self.case.desk.walking or self.worker.unfinished or self.case.behind):
+            if not (self.case.desk.asking or self.case.desk.walking or self.worker.unfinished):
                 break
             assert time.monotonic() < deadline, self.told
             time.sleep(0.002)
