@@ -55,14 +55,14 @@ def figures(ours: Report, others: Sequence[Report]) -> str:
         for name, entry in ours.volume_figures().items()
         if "mean" not in name
     ]
-    later = [
-        f"{report.predictor['name']} on {report.environment['date'][:10]}"
+    elsewhen = [
+        f"{report.predictor['name']} on {report.environment['date'][:10]}, {report.environment['cpu']}"
         for report in others
         if report.environment["date"][:10] != when
     ]
-    dates = f" ({', '.join(later)})" if later else ""
+    dates = f" ({'; '.join(elsewhen)})" if elsewhen else ""
     caption = (
-        f"Measured {when}{dates} on {machine}, {ours.environment['cores']} cores, on {drawn} targets of "
+        f"Measured {when} on {machine}{dates}, {ours.environment['cores']} cores, on {drawn} targets of "
         f"{len(ours.sets)} data sets of other patients, none seen in our training; robot clicks, mean over the data "
         "sets. NoC@85: clicks to an IoU of 0.85, at most 20."
     )
