@@ -55,7 +55,7 @@ class Plan:
 
 
 FULL = Plan()
-QUICK = Plan(rounds=1, interactions=5)
+QUICK = Plan(rounds=1, interactions=3)
 
 
 @dataclass(frozen=True)
