@@ -189,7 +189,7 @@ class Case:
         return True
 
     def _note(self, change: Change) -> None:
-        """Remember what to show at the next poll; tell what came out otherwise than meant."""
+        """Remember what the poll has to show; tell what came out otherwise than meant."""
         if change.warnings and change.kind != "prompt":  # the desk tells those
             self._report(" ".join(change.warnings))
         for segment in (*change.segments, 0):  # 0 for changes of no segment: the overlap policy, the window

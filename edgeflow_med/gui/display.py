@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 UNSURE = 0.75  # proposed slices below this expected IoU are marked
 STROKE_STEP_MM = 2.0  # a stroke is drawn as a row of dots
 PROMPT = {True: (0.2, 1.0, 0.2), False: (1.0, 0.2, 0.2)}  # RGB, 0 to 1, of prompts that add and that remove
-STROKE = {True: (0.3, 1.0, 0.3), False: (1.0, 0.3, 0.3)}  # the same for a stroke under the mouse
 SELECTED = (1.0, 0.9, 0.1)
 WEAKEST_EDGE = 12.75  # of 255; weaker ones are not drawn
 EDGE_WINDOW = (-51, 102)  # black and full colour, of 255: weak edges are seen on black as well

@@ -70,14 +70,14 @@ class Views:
 
     def _move(self, _node, interactor):
         """Draw the stroke so far."""
-        from edgeflow_med.gui.display import STROKE
+        from edgeflow_med.gui.display import PROMPT
 
         if self._drag.move(interactor.GetEventPosition()):
             points = vtk.vtkPoints()
             for pixel in self._drag.path:
                 points.InsertNextPoint(*pixel, 0)
             self._line.SetPoints(points)
-            self._trail.GetProperty().SetColor(STROKE[self.adds != bool(interactor.GetControlKey())])
+            self._trail.GetProperty().SetColor(PROMPT[self.adds != bool(interactor.GetControlKey())])
             _renderer(interactor).AddViewProp(self._trail)
             interactor.GetRenderWindow().Render()
         return bool(self._drag.path)

@@ -20,11 +20,8 @@ from edgeflow_med.gui.worker import Worker
 from edgeflow_med.predictors.base import Prediction, SliceRequest
 from edgeflow_med.volume import Plane, Volume
 from tests.gui import test_twin
+from tests.gui.seat import AFFINE, DISK, SHAPE
 from tests.region_growing import RegionGrower
-
-SHAPE = (9, 40, 48)
-AFFINE = np.eye(4)[[2, 1, 0, 3]]  # k runs along z
-DISK = np.hypot(np.arange(40)[:, None] - 20, np.arange(48) - 24) < 8
 
 
 class Scene(test_twin.Scene):

@@ -8,11 +8,10 @@ import pytest
 from edgeflow_med.gui.display import EdgeMap, Mark, PromptMap, ProposalMap, review_bar
 from edgeflow_med.session import Session
 from edgeflow_med.volume import Volume
+from tests.gui.seat import DISK, SHAPE
 from tests.region_growing import RegionGrower
 
-SHAPE = (9, 40, 48)
 AFFINE = np.array([[0, 0, 0.8, -20], [0, 0.8, 0, 9], [3.0, 0, 0, 40], [0, 0, 0, 1]])
-DISK = np.hypot(np.arange(40)[:, None] - 20, np.arange(48) - 24) < 8
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -10,16 +9,8 @@ import pytest
 from edgeflow_med.errors import UsageError
 from edgeflow_med.gui.panel import moment, perform, standing
 from edgeflow_med.volume import Plane
-from tests.gui.test_desk import Seat
+from tests.gui.seat import Seat
 from tests.slicer.test_contract import PANEL
-
-
-@pytest.fixture
-def seat() -> Iterator[Seat]:
-    seat = Seat()
-    yield seat
-    seat.desk.close()
-    seat.worker.stop()
 
 
 def test_every_widget_that_is_set_is_in_the_panel(seat: Seat) -> None:
