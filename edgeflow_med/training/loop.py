@@ -10,6 +10,7 @@ import json
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
@@ -19,17 +20,18 @@ from typing import Any
 import numpy as np
 import torch
 from monai.utils import set_determinism
-from scipy import ndimage
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from edgeflow_med.errors import ModelError
-from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, join_prompts, normalise
-from edgeflow_med.predictors.crop import CLICK_RADIUS, Crop, draw_prompts, stamp
+from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, EdgeFlowOutput, join_prompts, normalise
 from edgeflow_med.training.cases import Case, read_cases, validation_names
-from edgeflow_med.training.losses import Losses, boundary_batch, overlap
-from edgeflow_med.training.samples import SampleConfig, Samples, draw_scribble
+from edgeflow_med.training.losses import Losses, overlap
+from edgeflow_med.training.robots import Robots
+from edgeflow_med.training.samples import SampleConfig, Samples
+
+IN_PLAY = 3  # batches in their rounds at once where robots have processes of their own
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,11 @@ class TrainConfig:
         again_share: Rounds that add no prompt: the network sees its own answer again.
         edge_weight: Weight of the edge loss against 1 for the mask.
         quality_weight: Weight of the loss of the quality head, where the network has one.
+        workers: Processes that draw samples; 0 for this one.
+        robots: Processes that draw the prompts of the rounds; 0 for this one. With them, :data:`IN_PLAY` batches are
+            in their rounds at once, so that a GPU answers one while robots look at another.
         report_every: Steps over which what is logged is averaged.
+        save_every: Seconds between two checkpoints.
     """
 
     datasets: tuple[str, ...]
@@ -71,7 +77,9 @@ class TrainConfig:
     quality_weight: float = 0.2
     seed: int = 1
     workers: int = 1
+    robots: int = 0
     report_every: int = 50
+    save_every: float = 300.0
     device: str = "auto"
     network: EdgeFlowConfig = field(default_factory=EdgeFlowConfig)
     samples: SampleConfig = field(default_factory=SampleConfig)
@@ -89,32 +97,6 @@ class TrainConfig:
         return cls(**fields)
 
 
-def add_robot_prompts(
-    guidance: Tensor, probability: Tensor, target: Tensor, rng: np.random.Generator, scribble_share: float = 0.0
-) -> None:
-    """One more prompt per sample, in its larger error region; changes ``guidance`` in place.
-
-    A click is drawn from the deep part of the region, a scribble as in :func:`edgeflow_med.training.samples`.
-    """
-    drawn = guidance.cpu().numpy()
-    guess, truth = probability.cpu().numpy()[:, 0] >= 0.5, target.cpu().numpy()[:, 0] >= 0.5
-    for n in range(len(drawn)):
-        regions = (truth[n] & ~guess[n], guess[n] & ~truth[n])
-        depths = [ndimage.distance_transform_edt(np.pad(r, 1))[1:-1, 1:-1] for r in regions]
-        sign = int(depths[1].max() > depths[0].max())
-        depth = depths[sign]
-        if depth.max() < 1.0:
-            continue
-        if rng.random() < scribble_share:
-            stroke = draw_scribble(regions[sign], sign == 0, rng)
-            drawn[n] = np.maximum(drawn[n], draw_prompts([stroke], Crop.whole(truth[n].shape)))
-            continue
-        candidates = np.argwhere(depth > 0.5 * depth.max())
-        row, column = candidates[rng.integers(len(candidates))]
-        stamp(drawn[n, sign], (float(row), float(column)), CLICK_RADIUS)
-    guidance.copy_(torch.from_numpy(drawn))
-
-
 class Trainer:
     """State of a run: network, its running average, optimiser, step and time used."""
 
@@ -122,7 +104,10 @@ class Trainer:
         set_determinism(config.seed)
         self.config, self.folder = config, folder
         folder.mkdir(parents=True, exist_ok=True)
+        self.robots = Robots(config.robots)
         self.device = choose_device(config.device)
+        # A GPU that may choose its kernels is worth more than the last bit of a run that no other GPU could repeat.
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = False, True
         self.network = channels_last(EdgeFlow(config.network), self.device)
         if config.start:
             load_into(self.network, Path(config.start))
@@ -158,61 +143,86 @@ class Trainer:
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
 
-    def train(
-        self, batches: Iterator[dict[str, Tensor]], report_every: int = 50, save_every: float = 300.0
-    ) -> Iterator[dict[str, float]]:
+    def train(self, batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, float]]:
         """Learn until the budget is used up; yields averaged losses every ``report_every`` steps."""
         sums: dict[str, float] = {}
         saved, began, count = time.monotonic(), time.monotonic(), 0
         offset = self.seconds
+        played = self._play(batches)
         while self.seconds < self.config.budget_seconds:
-            batch = next(batches)
-            for key, value in self._step(batch).items():
+            for key, value in self._learn(next(played)).items():
                 sums[key] = sums.get(key, 0.0) + value
             count += 1
             self.seconds = agreed(offset + time.monotonic() - began)
-            if count == report_every:
+            if count == self.config.report_every:
                 yield {"step": self.step, "seconds": round(self.seconds), **{k: v / count for k, v in sums.items()}}
                 sums, count = {}, 0
-            if time.monotonic() - saved > save_every:
+            if time.monotonic() - saved > self.config.save_every:
                 self.save()
                 saved = time.monotonic()
         self.save()
+        self.robots.close()
 
-    def _step(self, batch: dict[str, Tensor]) -> dict[str, float]:
-        image = normalise(batch["image"].to(self.device)).to(memory_format=torch.channels_last)
-        target, previous, guidance = (batch[k].to(self.device) for k in ("target", "previous", "guidance"))
+    def _play(self, batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
+        """Batches after their rounds; several take turns, always in the same order, so that chance stays seeded."""
+        playing: deque[Iterator[dict[str, Tensor] | None]] = deque()
+        while True:
+            while len(playing) < (IN_PLAY if self.config.robots else 1):
+                playing.append(self._rounds(next(batches)))
+            game = playing.popleft()
+            batch = next(game)
+            if batch is None:
+                playing.append(game)
+            else:
+                yield batch
+
+    def _rounds(self, batch: dict[str, Tensor]) -> Iterator[dict[str, Tensor] | None]:
+        """Answers to a batch and the robots' next prompts, some times over; yields None while robots draw."""
+        truth = batch["target"].numpy()[:, 0] >= 0.5
+        batch = {name: part.to(self.device, non_blocking=True) for name, part in batch.items()}
+        batch["image"] = normalise(batch["image"]).to(memory_format=torch.channels_last)
+        for _ in range(int(self.rng.choice(self.config.rounds + 1, p=self._round_shares()))):
+            self.network.eval()
+            with torch.no_grad(), self._autocast():
+                output = self._answer(self.network, batch)
+            batch["previous"] = torch.cat([torch.sigmoid(o.float()) for o in (output.mask, output.edge)], dim=1)
+            if self.rng.random() < self.config.again_share:
+                continue
+            guess = (batch["previous"][:, 0] >= 0.5).cpu().numpy()
+            seeds = self.rng.integers(2**62, size=len(guess))
+            prompts = self.robots.ask(guess, truth, seeds, self.config.samples.scribble_share)
+            yield None
+            drawn = torch.from_numpy(prompts()).to(self.device)
+            batch["guidance"] = torch.maximum(batch["guidance"], drawn.to(batch["guidance"].dtype))
+        yield batch
+
+    def _answer(self, network: nn.Module, batch: dict[str, Tensor]) -> EdgeFlowOutput:
+        prompts = join_prompts(self.config.network, batch["previous"], batch["guidance"])
+        output: EdgeFlowOutput = network(batch["image"], prompts)
+        return output
+
+    def _learn(self, batch: dict[str, Tensor]) -> dict[str, float]:
+        """One step on a batch that has been through its rounds; returns the losses."""
         progress = min(1.0, self.seconds / self.config.budget_seconds)
         warm = min(1.0, (self.step + 1) / self.config.warmup_steps)
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-        rounds = int(self.rng.choice(self.config.rounds + 1, p=self._round_shares()))
-        self.network.eval()
-        for _ in range(rounds):
-            with torch.no_grad(), self._autocast():
-                output = self.network(image, join_prompts(self.config.network, previous, guidance))
-            previous = torch.cat([torch.sigmoid(output.mask.float()), torch.sigmoid(output.edge.float())], dim=1)
-            if self.rng.random() >= self.config.again_share:
-                add_robot_prompts(guidance, previous[:, :1], target, self.rng, self.config.samples.scribble_share)
         self._train_mode()
-        edge = torch.from_numpy(boundary_batch(target.cpu().numpy())).to(self.device)
         with self._autocast():
-            output = self.learner(image, join_prompts(self.config.network, previous, guidance))
-        parts = self.losses(output, target, edge)
+            output = self._answer(self.learner, batch)
+        parts = self.losses(output, batch["target"], batch["edge"])
         self.optimiser.zero_grad(set_to_none=True)
         parts["total"].backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
         self.optimiser.step()
         self.step += 1
         self._average()
-        values = {k: float(v.detach()) for k, v in parts.items()}
-        reached = overlap(output.mask, target)
-        values["iou"] = float(reached.mean())
+        reached = overlap(output.mask, batch["target"])
+        values = {k: v.detach() for k, v in parts.items()} | {"iou": reached.mean()}
         if output.quality is not None:
-            values["quality_error"] = float(
-                (torch.sigmoid(output.quality.detach().float())[:, 0] - reached).abs().mean()
-            )
-        return values
+            told = torch.sigmoid(output.quality.detach().float())[:, 0]
+            values["quality_error"] = (told - reached).abs().mean()
+        return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
 
     def _round_shares(self) -> list[float]:
         """How often there are no, one, two ... rounds."""
@@ -226,10 +236,11 @@ class Trainer:
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(0.998, (1 + self.step) / (10 + self.step))
-        for kept, new in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if kept.dtype.is_floating_point:
-                kept.lerp_(new, 1 - decay)
-            else:
+        pairs = [*zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True)]
+        moving = [pair for pair in pairs if pair[0].dtype.is_floating_point]
+        torch._foreach_lerp_([kept for kept, _ in moving], [new for _, new in moving], 1 - decay)
+        for kept, new in pairs:
+            if not kept.dtype.is_floating_point:
                 kept.copy_(new)
 
     def save(self) -> None:
@@ -361,10 +372,14 @@ def _run(config: TrainConfig, folder: Path, progress: Callable[[dict[str, float]
     rank = distributed.get_rank() if distributed.is_initialized() else 0
     samples = Samples(training, config.samples, 10**9, seed=config.seed * 1000 + trainer.step + rank * 10**7)
     ahead = 4 if config.workers else None
-    reports = trainer.train(
-        iter(DataLoader(samples, config.batch, num_workers=config.workers, prefetch_factor=ahead)),
-        config.report_every,
+    loader = DataLoader(
+        samples,
+        config.batch,
+        num_workers=config.workers,
+        prefetch_factor=ahead,
+        pin_memory=trainer.device.type == "cuda",
     )
+    reports = trainer.train(iter(loader))
     board = _board(folder) if trainer.leads else None
     for averages in reports:
         if not trainer.leads:

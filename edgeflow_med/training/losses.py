@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import torch
 from monai.losses import DiceCELoss
 from torch import Tensor
 from torch.nn import functional as F
 
 from edgeflow_med.network import EdgeFlowOutput
-from edgeflow_med.training.samples import boundary
 
 
 class Losses:
@@ -45,8 +41,3 @@ def overlap(logits: Tensor, target: Tensor) -> Tensor:
     guess, truth = logits >= 0, target >= 0.5
     both, either = (guess & truth).sum((1, 2, 3)), (guess | truth).sum((1, 2, 3))
     return (both + 1e-6) / (either + 1e-6)
-
-
-def boundary_batch(target: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Outlines two pixels wide of ``(N, 1, H, W)`` masks."""
-    return np.stack([boundary(mask[0] >= 0.5)[None] for mask in target]).astype(np.float32)

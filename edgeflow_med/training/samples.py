@@ -83,8 +83,8 @@ def boundary(mask: Mask, radius: int = 1) -> Mask:
 class Samples(Dataset[dict[str, torch.Tensor]]):
     """An endless-enough stream of samples; sample ``n`` depends on the seed and ``n`` alone.
 
-    Each item holds float32 tensors: ``image (1, S, S)`` in [0, 1], ``target (1, S, S)``, ``previous (2, S, S)`` mask
-    and edge, ``guidance (2, S, S)`` positive and negative.
+    Each item holds float32 tensors: ``image (1, S, S)`` in [0, 1], ``target (1, S, S)`` and its outline ``edge``, two
+    pixels wide, ``previous (2, S, S)`` mask and edge, ``guidance (2, S, S)`` positive and negative.
     """
 
     def __init__(self, cases: Sequence[Case], config: SampleConfig, length: int, seed: int) -> None:
@@ -154,6 +154,7 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
         return {
             "image": torch.from_numpy(np.ascontiguousarray(patch, np.float32)),
             "target": torch.from_numpy(wanted[None].astype(np.float32)),
+            "edge": torch.from_numpy(boundary(wanted)[None].astype(np.float32)),
             "previous": torch.from_numpy(previous),
             "guidance": torch.from_numpy(guidance),
         }

@@ -18,24 +18,25 @@ from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, EdgeFlowOutput
 from edgeflow_med.training.loop import (
     TrainConfig,
     Trainer,
-    add_robot_prompts,
     gather_cases,
     load_into,
     read_checkpoint,
     run,
 )
-from edgeflow_med.training.losses import Losses, boundary_batch, overlap
-from edgeflow_med.training.samples import SampleConfig, Samples
+from edgeflow_med.training.losses import Losses, overlap
+from edgeflow_med.training.robots import Robots, draw_round
+from edgeflow_med.training.samples import SampleConfig, Samples, boundary
 from tests.region_growing import disk
 
 SIZE = 48
+SEEDS = np.arange(10)
 
 
 @pytest.fixture
 def config(dataset: Path) -> TrainConfig:
     """Without chance: no dropout, no robot clicks."""
     return TrainConfig(
-        (str(dataset),), batch=2, workers=0, rounds=0, device="cpu", learning_rate=0.05,
+        (str(dataset),), batch=2, workers=0, rounds=0, device="cpu", learning_rate=0.05, report_every=1,
         network=EdgeFlowConfig(dropout=0.0), samples=SampleConfig(size=SIZE),
     )  # fmt: skip
 
@@ -50,9 +51,16 @@ def steps(trainer: Trainer, batch: dict[str, Tensor], count: int) -> list[float]
     """The loss before each of some steps on one batch."""
     losses = []
     for _ in range(count):
-        (report,) = itertools.islice(trainer.train(itertools.repeat(clone(batch)), report_every=1), 1)
+        (report,) = itertools.islice(trainer.train(itertools.repeat(clone(batch))), 1)
         losses.append(report["total"])
     return losses
+
+
+def step(trainer: Trainer, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """One step on a batch; returns it as it was after its rounds."""
+    played = next(trainer._play(iter([clone(batch)])))
+    trainer._learn(played)
+    return played
 
 
 def clone(batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -77,7 +85,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(
         assert all(torch.equal(one, other) for one, other in values)
     first.seconds = second.seconds = 10.0
     for trainer in (first, second):
-        trainer._step(clone(batch))
+        step(trainer, batch)
     difference = max(
         float((a - b).detach().abs().max())
         for a, b in zip(first.network.parameters(), second.network.parameters(), strict=True)
@@ -108,7 +116,7 @@ def test_a_config_reads_back(config: TrainConfig, tmp_path: Path) -> None:
 
 
 def test_a_run_ends_with_its_budget_and_does_not_start_again(config: TrainConfig, tmp_path: Path) -> None:
-    short = replace(config, budget_seconds=0.05, report_every=1)
+    short = replace(config, budget_seconds=0.05)
     run(short, tmp_path)
     state = read_checkpoint(tmp_path / "checkpoint.pt")
     assert state["step"] >= 1
@@ -121,10 +129,8 @@ def test_a_run_ends_with_its_budget_and_does_not_start_again(config: TrainConfig
 def test_robot_clicks_are_part_of_training(config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path) -> None:
     trainer = Trainer(replace(config, rounds=2), tmp_path)
     assert trainer._round_shares() == [0.5, 0.25, 0.25]
-    given = clone(batch)
-    for _ in range(6):
-        trainer._step(given)
-    assert given["guidance"].sum() > batch["guidance"].sum()  # drawn in place on the CPU
+    drawn = [float(step(trainer, batch)["guidance"].sum()) for _ in range(6)]
+    assert max(drawn) > batch["guidance"].sum() == min(drawn)
 
 
 def test_later_rounds_may_be_rarer(config: TrainConfig, tmp_path: Path) -> None:
@@ -138,7 +144,7 @@ def test_an_answer_can_be_looked_at_again_without_a_further_prompt(
     trainer = Trainer(replace(config, rounds=1, first_share=0.0, again_share=1.0), tmp_path)
     seen: list[Tensor] = []
     trainer.network.register_forward_pre_hook(lambda _, given: seen.append(given[1].clone()))
-    trainer._step(clone(batch))
+    step(trainer, batch)
     first, second = (prompts[:, -4:] for prompts in seen)
     assert torch.equal(second[:, 2:], first[:, 2:])
     assert not torch.equal(second[:, :2], first[:, :2])
@@ -152,7 +158,7 @@ def test_statistics_of_the_pretrained_part_may_be_kept(
     save_file(EdgeFlow(config.network).state_dict(), start)
     trainer = Trainer(replace(config, start=str(start), keep_statistics=keep), tmp_path)
     before = trainer.network.trunk.stem1[1].running_mean.clone()
-    trainer._step(batch)
+    step(trainer, batch)
     assert torch.equal(trainer.network.trunk.stem1[1].running_mean, before) == keep
 
 
@@ -161,15 +167,17 @@ def test_validation_cases_are_kept_out(config: TrainConfig) -> None:
     assert (len(training), len(validation)) == (5, 1)
 
 
+def tensor(mask: np.ndarray) -> Tensor:
+    return torch.from_numpy(mask[None, None].astype(np.float32))
+
+
 @pytest.mark.parametrize("missing", [True, False])
 def test_a_robot_click_lies_deep_in_the_larger_error(missing: bool) -> None:
     target, guess = disk((SIZE, SIZE), (15, 16), 12), disk((SIZE, SIZE), (15, 16), 4)
     if not missing:
         target, guess = guess, target
-    guidance = torch.zeros(1, 2, SIZE, SIZE)
-    rng = np.random.default_rng(0)
-    add_robot_prompts(guidance, tensor(guess), tensor(target), rng)
-    drawn, other = (guidance[0] if missing else guidance[0].flip(0)).numpy() > 0
+    (prompts,) = draw_round(guess[None], target[None], SEEDS[:1], 0.0)
+    drawn, other = prompts if missing else prompts[::-1]
     assert drawn.sum() == pytest.approx(np.pi * 25, rel=0.1)
     assert not other.any()
     rows, columns = np.nonzero(drawn)
@@ -177,32 +185,42 @@ def test_a_robot_click_lies_deep_in_the_larger_error(missing: bool) -> None:
 
 
 def test_a_robot_scribble_stays_in_the_larger_error() -> None:
-    target, guess = disk((SIZE, SIZE), (15, 16), 12), disk((SIZE, SIZE), (15, 16), 3)
-    pixels = []
-    for seed in range(10):
-        guidance = torch.zeros(1, 2, SIZE, SIZE)
-        add_robot_prompts(guidance, tensor(guess), tensor(target), np.random.default_rng(seed), scribble_share=1.0)
-        drawn = guidance[0, 0].numpy() > 0
-        assert not guidance[0, 1].any()
-        assert drawn.any()
-        assert not (drawn & ~disk((SIZE, SIZE), (15, 16), 20)).any()  # at most its width beyond the error
-        pixels.append(int(drawn.sum()))
-    assert len(set(pixels)) > 5  # no two are alike, and few are clicks
+    target, guess = (np.repeat(disk((SIZE, SIZE), (15, 16), radius)[None], len(SEEDS), 0) for radius in (12, 3))
+    drawn = draw_round(guess, target, SEEDS, 1.0)
+    assert not drawn[:, 1].any()
+    assert drawn[:, 0].any((1, 2)).all()
+    assert not (drawn[:, 0] & ~disk((SIZE, SIZE), (15, 16), 20)).any()  # at most its width beyond the error
+    assert len(set(drawn.sum((1, 2, 3)).tolist())) > 5  # no two are alike, and few are clicks
 
 
-def tensor(mask: np.ndarray) -> Tensor:
-    return torch.from_numpy(mask[None, None].astype(np.float32))
+def test_there_is_no_prompt_where_nothing_is_wrong() -> None:
+    mask = disk((SIZE, SIZE), (15, 16), 12)[None]
+    assert not draw_round(mask, mask, SEEDS[:1], 0.5).any()
 
 
-def test_there_is_no_click_where_nothing_is_wrong() -> None:
-    guidance, mask = torch.zeros(1, 2, SIZE, SIZE), tensor(disk((SIZE, SIZE), (15, 16), 12))
-    add_robot_prompts(guidance, mask, mask, np.random.default_rng(0))
-    assert not guidance.any()
+def test_robots_in_processes_of_their_own_draw_the_same() -> None:
+    guess, truth = (np.stack([disk((SIZE, SIZE), (15, c), radius) for c in range(14, 24)]) for radius in (3, 12))
+    robots = Robots(2)
+    answers = robots.ask(guess, truth, SEEDS, 0.5)
+    np.testing.assert_array_equal(answers(), draw_round(guess, truth, SEEDS, 0.5))
+    robots.close()
+
+
+def test_batches_in_play_keep_their_order(config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path) -> None:
+    """Chance is seeded also where robots work beside the network: two runs play the same prompts."""
+    played = []
+    for name in ("one", "other"):
+        trainer = Trainer(replace(config, rounds=3, robots=1), tmp_path / name)
+        stream = trainer._play(clone(batch) for _ in itertools.count())
+        played.append([next(stream)["guidance"] for _ in range(4)])
+        trainer.robots.close()
+    assert all(torch.equal(one, other) for one, other in zip(*played, strict=True))
+    assert any(not torch.equal(one, batch["guidance"]) for one in played[0])
 
 
 def test_losses_are_least_for_the_truth() -> None:
     mask = tensor(disk((SIZE, SIZE), (15, 16), 12))
-    edge = torch.from_numpy(boundary_batch(mask.numpy()))
+    edge = tensor(boundary(mask[0, 0].numpy() > 0))
     truth = EdgeFlowOutput(*(20 * (part - 0.5) for part in (mask, edge, mask, mask)))
     losses = Losses(edge_weight=0.5, quality_weight=0.2)
     right = losses(truth, mask, edge)
@@ -226,20 +244,13 @@ def test_the_quality_is_right_when_it_is_the_overlap() -> None:
     assert reached.tolist() == pytest.approx([float(half.sum() / truth.sum())])
     empty = torch.full_like(truth, -1.0)
     assert overlap(empty, torch.zeros_like(truth)).tolist() == [1.0]
-    losses, edge = Losses(0.5, 0.2), torch.from_numpy(boundary_batch(truth.numpy()))
+    losses, edge = Losses(0.5, 0.2), tensor(boundary(truth[0, 0].numpy() > 0))
     answers = [EdgeFlowOutput(*(half,) * 4, torch.logit(reached + shift)[:, None]) for shift in (-0.2, 0.0, 0.2)]
     low, right, high = (
         float(losses(answer._replace(mask=20 * (half - 0.5)), truth, edge)["quality"]) for answer in answers
     )
     assert right < low
     assert right < high
-
-
-def test_outlines_of_a_batch() -> None:
-    masks = np.stack([disk((SIZE, SIZE), (15, 16), radius) for radius in (5, 12)])[:, None].astype(np.float32)
-    outlines = boundary_batch(masks)
-    assert outlines.shape == masks.shape
-    assert outlines[1].sum() == pytest.approx(2 * 2 * np.pi * 12, rel=0.2)
 
 
 def test_pretrained_parts_learn_slower_and_keep_their_statistics(config: TrainConfig, tmp_path: Path) -> None:

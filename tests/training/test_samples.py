@@ -57,6 +57,15 @@ def kind(sample: dict[str, torch.Tensor]) -> str:
     return "correction" if sample["guidance"].any() else "propagation or refinement"
 
 
+def test_the_edge_is_the_targets_outline(samples: list[dict[str, torch.Tensor]]) -> None:
+    for sample in samples:
+        target, edge = sample["target"][0].numpy() > 0, sample["edge"][0].numpy() > 0
+        np.testing.assert_array_equal(edge, boundary(target))
+        assert edge.any() == (target.any() and not target.all())
+    outline = boundary(disk((48, 48), (15, 16), 12))
+    assert outline.sum() == pytest.approx(2 * 2 * np.pi * 12, rel=0.2)
+
+
 def test_every_situation_of_use_occurs(samples: list[dict[str, torch.Tensor]]) -> None:
     shares = {name: number / COUNT for name, number in Counter(map(kind, samples)).items()}
     assert shares["first prompt"] > 0.2
@@ -66,7 +75,7 @@ def test_every_situation_of_use_occurs(samples: list[dict[str, torch.Tensor]]) -
 
 
 def test_samples_are_what_the_network_takes(samples: list[dict[str, torch.Tensor]]) -> None:
-    channels = {"image": 1, "target": 1, "previous": 2, "guidance": 2}
+    channels = {"image": 1, "target": 1, "edge": 1, "previous": 2, "guidance": 2}
     for sample in samples:
         assert {name: tuple(t.shape) for name, t in sample.items()} == {n: (c, 48, 48) for n, c in channels.items()}
         for tensor in sample.values():
