@@ -128,14 +128,14 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
         if seen is None or seen.sum() < 12:
             return None
         crop = draw_crop(seen, plane_spacing(case, axis), self.config, rng)
-        part = window_slice(case, plane(case.image, axis, scene.number)[crop.region], rng)
+        picture = self.picture(case, axis, scene.number, crop, rng)
         turn = int(rng.integers(8))
-        patch = orient(crop.extract_region(part), turn)
+        patch = np.stack([orient(channel, turn) for channel in picture])
         wanted = orient(crop.extract(target) >= 0.5, turn)
         others = orient(crop.extract((plane(case.labels, axis, scene.number) > 0) & ~target) >= 0.5, turn) & ~wanted
         if rng.random() < self.config.synthetic_share:
-            patch = repaint(patch, (wanted, others), rng)
-        patch = np.asarray(self.augment(patch[None])).clip(0, 1)
+            patch = repaint(patch[0], (wanted, others), rng)[None]
+        patch = np.asarray(self.augment(patch)).clip(0, 1)
         previous = np.zeros((2, *wanted.shape), np.float32)
         strokes: list[Stroke] = []
         if neighbour is not None:
@@ -158,6 +158,10 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
             "previous": torch.from_numpy(previous),
             "guidance": torch.from_numpy(guidance),
         }
+
+    def picture(self, case: Case, axis: int, number: int, crop: Crop, rng: np.random.Generator) -> NDArray[np.float32]:
+        """What the network sees of slice ``number``: windowed crop ``(1, S, S)`` in [0, 1]."""
+        return crop.extract_region(window_slice(case, plane(case.image, axis, number)[crop.region], rng))[None]
 
 
 def plane_spacing(case: Case, axis: int) -> tuple[float, float]:
