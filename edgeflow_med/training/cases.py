@@ -128,7 +128,8 @@ def _read_objects(pseudo: Path, folder: Path, name: str) -> dict[tuple[int, int]
         axis, k = path.stem.rsplit("__a", 1)[1].split("_")[:2]
         with np.load(path, allow_pickle=False) as stored:
             masks = _unpack(tuple(stored["shape"]), stored["boxes"].astype(int), stored["bits"])
-        found.setdefault((int(axis), int(k[1:])), []).extend(masks)
+        if masks:  # a slice on which nothing was found is no slice to learn from
+            found.setdefault((int(axis), int(k[1:])), []).extend(masks)
     return found
 
 

@@ -9,9 +9,13 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
+import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +35,7 @@ from edgeflow_med.training.losses import Losses, overlap
 from edgeflow_med.training.robots import Robots
 from edgeflow_med.training.samples import SampleConfig, Samples
 
+TERMINATED = 128 + 15  # what a shell reports of a process that SIGTERM ended
 IN_PLAY = 3  # batches in their rounds at once where robots have processes of their own
 
 
@@ -143,8 +148,19 @@ class Trainer:
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
 
-    def train(self, batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, float]]:
-        """Learn until the budget is used up; yields averaged losses every ``report_every`` steps."""
+    def train(self, batches: Iterator[dict[str, Tensor]]) -> Generator[dict[str, float], None, None]:
+        """Learn until the budget is used up; yields averaged losses every ``report_every`` steps.
+
+        What was learnt is saved however it ends: by an error in a sample, by Ctrl-C, or by the signal with which a
+        batch system ends a job.
+        """
+        try:
+            yield from self._train(batches)
+        finally:
+            self.save()
+            self.robots.close()
+
+    def _train(self, batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, float]]:
         sums: dict[str, float] = {}
         saved, began, count = time.monotonic(), time.monotonic(), 0
         offset = self.seconds
@@ -160,8 +176,6 @@ class Trainer:
             if time.monotonic() - saved > self.config.save_every:
                 self.save()
                 saved = time.monotonic()
-        self.save()
-        self.robots.close()
 
     def _play(self, batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
         """Batches after their rounds; several take turns, always in the same order, so that chance stays seeded."""
@@ -360,10 +374,24 @@ def run(
             torch.cuda.set_device(device)
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        _run(config, folder, progress)
+        with ended_by_signal():
+            _run(config, folder, progress)
     finally:
         if distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+@contextmanager
+def ended_by_signal() -> Iterator[None]:
+    """SIGTERM, with which batch systems end a job, ends the block as Ctrl-C does; else nothing would be saved."""
+    if threading.current_thread() is not threading.main_thread():  # only there may a signal be answered
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(config: TrainConfig, folder: Path, progress: Callable[[dict[str, float]], None]) -> None:
@@ -379,18 +407,18 @@ def _run(config: TrainConfig, folder: Path, progress: Callable[[dict[str, float]
         prefetch_factor=ahead,
         pin_memory=trainer.device.type == "cuda",
     )
-    reports = trainer.train(iter(loader))
     board = _board(folder) if trainer.leads else None
-    for averages in reports:
-        if not trainer.leads:
-            continue
-        report = {key: round(value, 4) for key, value in averages.items()}
-        with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-            print(json.dumps(report), file=log)
-        for key, value in report.items():
-            if board is not None:
-                board.add_scalar(key, value, int(report["step"]))
-        progress(report)
+    with closing(trainer.train(iter(loader))) as reports:
+        for averages in reports:
+            if not trainer.leads:
+                continue
+            report = {key: round(value, 4) for key, value in averages.items()}
+            with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+                print(json.dumps(report), file=log)
+            for key, value in report.items():
+                if board is not None:
+                    board.add_scalar(key, value, int(report["step"]))
+            progress(report)
     if board is not None:
         board.close()
 
@@ -410,6 +438,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    import sys
-
     main(sys.argv[1:])

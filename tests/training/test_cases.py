@@ -33,6 +33,13 @@ def test_a_decathlon_folder_is_read(dataset: Path) -> None:
     assert (rows.min(), rows.max(), columns.min(), columns.max(), mask.sum()) == (30, 37, 4, 11, 64)
 
 
+def test_a_slice_on_which_nothing_was_found_has_no_objects(dataset: Path, tmp_path: Path) -> None:
+    (known,) = (dataset.parent / "pseudo").glob("*.npz")
+    nothing = tmp_path / known.name
+    np.savez(nothing, shape=SHAPE[:2], boxes=np.zeros((0, 4), np.int16), bits=np.zeros(0, np.uint8))
+    assert not any(one.objects for one in read_cases(dataset, tmp_path))
+
+
 def test_slices_are_taken_along_the_axes_that_make_sense() -> None:
     assert case((40, 40, 40), (1.0, 1.0, 1.5)).axes == (0, 1, 2)
     assert case((40, 40, 40), (1.0, 1.0, 3.0)).axes == (2,)

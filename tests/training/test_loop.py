@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 
 from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, EdgeFlowOutput
 from edgeflow_med.training.loop import (
+    TERMINATED,
     TrainConfig,
     Trainer,
     gather_cases,
@@ -124,6 +127,31 @@ def test_a_run_ends_with_its_budget_and_does_not_start_again(config: TrainConfig
     run(short, tmp_path)
     assert read_checkpoint(tmp_path / "checkpoint.pt")["step"] == state["step"]
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == state["step"]
+
+
+def test_a_sample_that_fails_costs_nothing_of_what_was_learnt(
+    config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path
+) -> None:
+    def batches() -> Iterator[dict[str, Tensor]]:
+        yield from (clone(batch), clone(batch))
+        raise ValueError("a broken case")
+
+    with pytest.raises(ValueError, match="a broken case"):
+        list(Trainer(config, tmp_path).train(batches()))
+    assert read_checkpoint(tmp_path / "checkpoint.pt")["step"] == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to answer")
+def test_a_run_that_a_batch_system_ends_is_saved(config: TrainConfig, tmp_path: Path) -> None:
+    log = tmp_path / "run" / "log.jsonl"
+    command = [sys.executable, "-m", "edgeflow_med.training.loop", str(written(tmp_path, asdict(config))), log.parent]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not (log.exists() and log.read_text()):
+            time.sleep(0.1)
+        process.terminate()
+    assert process.returncode == TERMINATED
+    assert read_checkpoint(log.with_name("checkpoint.pt"))["step"] >= len(log.read_text().splitlines()) >= 1
 
 
 def test_robot_clicks_are_part_of_training(config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path) -> None:
