@@ -64,7 +64,6 @@ VARIANTS = {
     "neither fed back": Variant(previous=(False, False)),
     "FineNet left out": Variant(fine=False),
     "neighbouring slices as channels": Variant(neighbours=True),
-    "crops of 128 pixels": Variant(size=128),
     "crops of 256 pixels": Variant(size=256),
     "no objects without names": Variant(pseudo=False),
 }

@@ -30,7 +30,7 @@ def install(peer: Peer) -> None:
         ReadError: The package could not be fetched or is not the pinned one.
         ModelError: A file is missing from it.
     """
-    if peer.package is None or peer.installed:
+    if peer.package is None or peer.folder.is_dir():  # what an extra of this project lacks is no file of the peer's
         return
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:

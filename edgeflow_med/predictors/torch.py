@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 
@@ -22,6 +25,17 @@ def choose_device(choice: str = "auto") -> torch.device:
     if choice == "cuda" and not torch.cuda.is_available():
         raise UsageError("Device cuda is not available here; give --device cpu, or see `edgeflow-med doctor`.")
     return torch.device("cuda" if choice != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def whole_floats() -> Iterator[None]:
+    """Convolutions on a GPU in float32 proper: cuDNN would round to TF32, and move pixels on the outline of a mask."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 class TorchPredictor(ZoomPredictor):
@@ -76,7 +90,8 @@ class TorchPredictor(ZoomPredictor):
 
         prompts = join_prompts(self.network.config, batch(previous), batch(guidance))
         inputs = normalise(batch(image)).to(memory_format=torch.channels_last)
-        output = self.network(inputs, prompts)
+        with whole_floats():
+            output = self.network(inputs, prompts)
         mask, edge = torch.sigmoid(torch.cat([output.mask, output.edge])).float().cpu().numpy()[:, 0]
         quality = None if output.quality is None else float(torch.sigmoid(output.quality.float()))
         return SquareAnswer(mask, edge, quality)
