@@ -1,10 +1,11 @@
-"""What the parts of a trained network contribute: the same answers with one part silenced at a time.
+"""What the parts are worth: the same training with each of them left out, or changed, in turn.
 
-    python -m benchmarks.ablations DATA --model edgeflow_lite
+    python -m benchmarks.ablations weights/edgeflow_lite/docs/train_config.json --start edgeflow_lite
 
-DATA holds data sets in the Decathlon layout; only their validation cases are used, those that training never sees. The
-network was trained with all of its parts, so this says how much it leans on each, not how good one trained without it
-would be.
+Every variant starts from the same weights, learns from as many samples, drawn in the same order, and answers the same
+crops of the validation cases, which training never sees. Training starts from a network that had all of its parts: a
+variant has to learn to do without, in a few hundred steps. Differences from the unchanged training are paired, crop by
+crop.
 """
 
 from __future__ import annotations
@@ -12,128 +13,201 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from edgeflow_med.cli.output import make_console, make_progress
-from edgeflow_med.evaluation import Report, Settings, evaluate
-from edgeflow_med.predictors.torch import TorchPredictor
-from edgeflow_med.predictors.zoom import Square, SquareAnswer, ZoomPolicy
-from edgeflow_med.training.cases import validation_names
-from edgeflow_med.weights import Bundle, find_bundle, load_network
+from edgeflow_med.evaluation.report import describe_environment
+from edgeflow_med.network import EdgeFlowOutput, normalise
+from edgeflow_med.predictors.crop import Crop
+from edgeflow_med.training.cases import Case, plane
+from edgeflow_med.training.loop import TrainConfig, Trainer, gather_cases
+from edgeflow_med.training.losses import overlap
+from edgeflow_med.training.robots import draw_round
+from edgeflow_med.training.samples import Samples, window_slice
+from edgeflow_med.weights import find_bundle
 
 RESULT = Path(__file__).parent / "results" / "ablations.json"
-KEYS = ("noc85", "iou@1", "iou@3", "iou@5")
-VARIANTS = (
-    "all parts",
-    "previous edge not fed back",
-    "previous mask not fed back",
-    "neither fed back",
-    "FineNet left out",
-)
+PROMPTS = (1, 3, 5)  # robot clicks after which the IoU is reported
 
 
-class Silenced(TorchPredictor):
-    """A model with one of its parts silenced."""
+@dataclass(frozen=True)
+class Variant:
+    """What differs from the unchanged training.
 
-    def __init__(self, bundle: Bundle, variant: str) -> None:
-        policy = ZoomPolicy(**bundle.policy)
-        super().__init__(load_network(bundle), bundle.name, bundle.version, torch.device("cpu"), policy)
-        self.variant = variant
+    Attributes:
+        previous: Whether the previous mask and edge reach the network.
+        fine: Whether FineNet adds to the coarse mask.
+        neighbours: Show the slices before and after in the colour channels, which are all grey otherwise.
+        size: Side of the crop at the network, in pixels.
+        pseudo: Whether objects without names are learnt from.
+    """
 
-        if variant == "FineNet left out":
-            self.network.fine.register_forward_hook(lambda _module, _inputs, output: torch.zeros_like(output))
-
-    def infer(self, image: Square, previous: Square, guidance: Square) -> SquareAnswer:
-        """See :meth:`ZoomPredictor.infer`."""
-        kept = previous.copy()
-        if self.variant in {"previous mask not fed back", "neither fed back"}:
-            kept[0] = 0.0
-        if self.variant in {"previous edge not fed back", "neither fed back"}:
-            kept[1] = 0.0
-        return super().infer(image, kept, guidance)
+    previous: tuple[bool, bool] = (True, True)
+    fine: bool = True
+    neighbours: bool = False
+    size: int = 192
+    pseudo: bool = True
 
 
-def validation_sets(data: Path, folder: Path) -> list[Path]:
-    """Data sets of links to the validation cases of those in ``data``."""
-    made = []
-    for source in sorted(path.parent for path in data.glob("*/dataset.json")):
-        names = [case_name(path) for path in (source / "imagesTr").glob("*.nii.gz")]
-        held_out = validation_names(names)
-        for part in ("imagesTr", "labelsTr") if held_out else ():
-            (folder / source.name / part).mkdir(parents=True)
-            for name in held_out:
-                link = folder / source.name / part / f"{name}.nii.gz"
-                link.symlink_to((source / part / f"{name}.nii.gz").resolve())
-        if held_out:
-            manifest = json.loads((source / "dataset.json").read_text("utf-8"))
-            manifest["training"] = [entry for entry in manifest["training"] if case_name(entry["image"]) in held_out]
-            (folder / source.name / "dataset.json").write_text(json.dumps(manifest), "utf-8")
-            made.append(folder / source.name)
-    return made
+VARIANTS = {
+    "unchanged": Variant(),
+    "previous edge not fed back": Variant(previous=(True, False)),
+    "previous mask not fed back": Variant(previous=(False, True)),
+    "neither fed back": Variant(previous=(False, False)),
+    "FineNet left out": Variant(fine=False),
+    "neighbouring slices as channels": Variant(neighbours=True),
+    "crops of 256 pixels": Variant(size=256),
+    "no objects without names": Variant(pseudo=False),
+}
 
 
-def case_name(image: Path | str) -> str:
-    """A case's name from its image's path."""
-    return Path(image).name.removesuffix(".nii.gz")
+class NeighbourSamples(Samples):
+    """Samples that show the slices before and after in the first and last channel."""
+
+    def picture(self, case: Case, axis: int, number: int, crop: Crop, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Three slices ``(3, S, S)``; at the end of a scan, and of single slices, the slice itself again."""
+        last = case.image.shape[axis] - 1
+        numbers = (max(number - 1, 0), number, min(number + 1, last))
+        values = np.stack([plane(case.image, axis, k)[crop.region] for k in numbers])
+        return np.stack([crop.extract_region(one) for one in window_slice(case, values, rng)])
 
 
-def measure(bundle: Bundle, datasets: Sequence[Path], settings: Settings) -> dict[str, Report]:
-    """A report for each variant."""
-    reports = {}
-    with make_progress(make_console()) as bar:
-        for variant in VARIANTS:
-            task = bar.add_task(variant, total=None)
-            reports[variant] = evaluate(
-                datasets,
-                Silenced(bundle, variant),
-                settings,
-                progress=lambda done, total, _, task=task: bar.update(task, completed=done, total=total),
-            )
-    return reports
+class Silent(nn.Module):
+    """In the place of FineNet: adds nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C, H, W)`` -> zeros ``(N, 1, H, W)``."""
+        return torch.zeros_like(x[:, :1])
 
 
-def figures(report: Report) -> dict[str, float]:
-    """Means over the data sets, and 3-D Dice of propagation."""
-    clicks: Mapping[str, float] = report.slice_figures("clicks")["mean"]
-    found = {key: round(clicks[key], 3) for key in KEYS}
-    volumes = report.volume_figures()
-    return found | ({"propagation_dice": round(volumes["mean"]["dice"], 3)} if volumes else {})
+class VariantTrainer(Trainer):
+    """Trains a variant for a number of steps instead of a time."""
+
+    def __init__(self, config: TrainConfig, folder: Path, variant: Variant) -> None:
+        super().__init__(config, folder)
+        self.kept = torch.tensor(variant.previous, dtype=torch.float32).view(1, 2, 1, 1)
+        for network in () if variant.fine else (self.network, self.average):
+            network.fine = Silent()
+
+    def _answer(self, network: nn.Module, batch: dict[str, Tensor]) -> EdgeFlowOutput:
+        return super()._answer(network, batch | {"previous": batch["previous"] * self.kept.to(self.device)})
+
+    def steps(self, batches: Iterator[dict[str, Tensor]], count: int) -> Iterator[float]:
+        """Learn so many steps; yields the IoU of each."""
+        played = self._play(batches)
+        for n in range(count):
+            self.seconds = self.config.budget_seconds * n / count
+            yield self._learn(next(played))["iou"]
+
+    @torch.no_grad()
+    def answers(self, batch: dict[str, Tensor], prompts: int) -> list[Tensor]:
+        """IoU ``(N,)`` after each of some robot clicks; the first is that of the batch as it is."""
+        batch = {name: part.to(self.device) for name, part in batch.items()}
+        truth = batch["target"][:, 0].cpu().numpy() >= 0.5
+        batch["image"] = normalise(batch["image"])
+        found: list[Tensor] = []
+        for n in range(prompts):
+            with self._autocast():
+                output = self._answer(self.average, batch)
+            found.append(overlap(output.mask, batch["target"]).cpu())
+            batch["previous"] = torch.cat([torch.sigmoid(o.float()) for o in (output.mask, output.edge)], dim=1)
+            guess = batch["previous"][:, 0].cpu().numpy() >= 0.5
+            drawn = torch.from_numpy(draw_round(guess, truth, np.arange(len(guess)) + 1000 * n, 0.0))
+            batch["guidance"] = torch.maximum(batch["guidance"], drawn.to(self.device, torch.float32))
+        return found
+
+
+def validate(
+    trainer: VariantTrainer, cases: Sequence[Case], kind: type[Samples], count: int
+) -> dict[str, NDArray[np.float64]]:
+    """IoU of crops of validation cases: after clicks from nothing, and carried over from a slice nearby."""
+    asked = replace(
+        trainer.config.samples, correct_share=0.0, scribble_share=0.0, region_share=0.0, line_share=0.0,
+        synthetic_share=0.0, pseudo_share=0.0, excluded_share=0.0,
+    )  # fmt: skip
+    found: dict[str, list[Tensor]] = {}
+    for name, share, prompts in (("clicks", 0.0, max(PROMPTS)), ("propagation", 1.0, 1)):
+        samples = kind(cases, replace(asked, propagate_share=share), count, seed=77)
+        for batch in DataLoader(samples, 16):
+            # Single slices have no neighbour to be carried over from.
+            wanted = batch["previous"].flatten(1).any(1) == bool(share)
+            if not wanted.any():
+                continue
+            answers = trainer.answers({key: part[wanted] for key, part in batch.items()}, prompts)
+            for n, reached in enumerate(answers, 1):
+                found.setdefault(f"iou@{n}" if name == "clicks" else name, []).append(reached)
+    kept = [f"iou@{n}" for n in PROMPTS] + ["propagation"]
+    return {name: torch.cat(found[name]).double().numpy() for name in kept}
+
+
+def figures(
+    reached: Mapping[str, NDArray[np.float64]], unchanged: Mapping[str, NDArray[np.float64]]
+) -> dict[str, dict[str, float]]:
+    """Mean IoU, and how far it is from the unchanged training: mean and half of the 95 % interval, paired."""
+    rows = {}
+    for name, values in reached.items():
+        difference = values - unchanged[name]
+        rows[name] = {
+            "mean": round(float(values.mean()), 4),
+            "change": round(float(difference.mean()), 4),
+            "margin": round(float(1.96 * difference.std() / np.sqrt(len(difference))), 4),
+        }
+    return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.ablations", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m benchmarks.ablations",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("data", type=Path, metavar="DATA", help="folder of data sets that the model was trained on")
-    parser.add_argument("--model", default="edgeflow_lite", metavar="NAME", help="a model, or a bundle's folder")
-    parser.add_argument("--targets", type=int, default=6, metavar="N", help="of each data set")
-    parser.add_argument("--objects", type=int, default=2, metavar="N", help="of each data set, for propagation")
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="JSON of the training; its budget does not count")
+    parser.add_argument("--start", default="edgeflow_lite", metavar="NAME", help="model to start from")
+    parser.add_argument("--steps", type=int, default=300, metavar="N", help="steps of each variant")
+    parser.add_argument("--crops", type=int, default=400, metavar="N", help="validation crops of each kind")
+    parser.add_argument("--learning-rate", type=float, default=5e-4, metavar="RATE", help="at its highest")
     given = parser.parse_args(arguments)
-    bundle = find_bundle(given.model)
-    asked = Settings(
-        robots=("clicks",),
-        max_interactions=10,
-        targets_per_set=given.targets,
-        objects_per_set=given.objects,
-        max_object_interactions=3,
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        reports = measure(bundle, validation_sets(given.data, Path(folder)), asked)
-    first = reports[VARIANTS[0]]
+    bundle = find_bundle(given.start)
+    asked = TrainConfig.read(given.config)
+    asked = replace(
+        asked, start=str(bundle.model_file), learning_rate=given.learning_rate, warmup_steps=30, budget_seconds=1e9,
+        samples=replace(asked.samples, synthetic_share=0.0),
+    )  # fmt: skip
+    training, validation = gather_cases(asked)
+    bare = gather_cases(replace(asked, pseudo=None))[0]
+    found: dict[str, dict[str, NDArray[np.float64]]] = {}
     content = {
         "model": f"{bundle.name} {bundle.version}",
-        "environment": first.environment,
-        "targets": len(first.slices),
-        "objects": len(first.volumes),
-        "figures": {variant: figures(report) for variant, report in reports.items()},
+        "environment": describe_environment(),
+        "steps": given.steps,
+        "batch": asked.batch,
+        "crops": given.crops,
+        "figures": {},
     }
-    RESULT.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    for variant, found in content["figures"].items():
-        print(f"{variant:28}", *(f"{key} {value:.3f}" for key, value in found.items()))
+    with make_progress(make_console()) as bar:
+        for name, variant in VARIANTS.items():
+            kind = NeighbourSamples if variant.neighbours else Samples
+            config = replace(asked, samples=replace(asked.samples, size=variant.size))
+            samples = kind(training if variant.pseudo else bare, config.samples, 10**9, seed=5)
+            with tempfile.TemporaryDirectory() as folder:
+                trainer = VariantTrainer(config, Path(folder), variant)
+            batches = iter(DataLoader(samples, config.batch, num_workers=config.workers))
+            for _ in bar.track(trainer.steps(batches, given.steps), total=given.steps, description=name):
+                pass
+            del batches
+            found[name] = validate(trainer, validation, kind, given.crops)
+            content["figures"][name] = figures(found[name], found["unchanged"])  # type: ignore[index]
+            RESULT.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+            print(name, json.dumps(content["figures"][name]), flush=True)  # type: ignore[index]
     return 0
 
 
