@@ -45,8 +45,9 @@ def test_a_run_goes_there_and_comes_back(config: Path, tmp_path: Path) -> None:
     names = [case.name for case in read_cases(work / there.datasets[0], work / "pseudo")]
     assert len(names) == 5
     assert not any(is_validation(name) for name in names)
-    # Out of time before its budget is used up, as a lent machine is: the run is asked to save.
-    subprocess.run([*alone, "train", str(work), str(out), "--seconds", "30", "--budget", "3600"], check=True)
+    subprocess.run([*alone, "train", str(work), str(out), "--seconds", "300", "--budget", "1"], check=True)
+    # Called again with no time left, the run is ended at once, and what was there still comes back.
+    subprocess.run([*alone, "train", str(work), str(out), "--seconds", "0"], check=True)
     (folder,) = collect(out, tmp_path / "runs")
     state = read_checkpoint(folder / "checkpoint.pt")
     assert state["step"] == len((folder / "log.jsonl").read_text().splitlines()) >= 1
