@@ -157,7 +157,8 @@ def _data(folder: Path, number: int, most: int) -> Iterator[tuple[str, Path | by
     cases = [case for case in cases if case.name not in held_out]
     chosen = sorted(np.random.default_rng(0).permutation(len(cases))[:most])
     name = f"data/{number}/{folder.name}"
-    yield f"{name}/dataset.json", folder / "dataset.json"
+    if (folder / "dataset.json").exists():
+        yield f"{name}/dataset.json", folder / "dataset.json"
     for case in (cases[n] for n in chosen):
         for part, array in (("imagesTr", coarse(case)), ("labelsTr", case.labels)):
             if part == "imagesTr" or case.labels.any():

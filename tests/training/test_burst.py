@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -88,12 +88,19 @@ def test_parts_are_no_larger_than_asked(config: Path, dataset: Path, tmp_path: P
     assert main(["pack", str(config), "--output", str(tmp_path / "parts"), "--megabytes", "1"]) == 2
 
 
-def test_only_so_many_cases_go_along(config: Path, tmp_path: Path) -> None:
+def test_only_so_many_cases_go_along_and_images_alone_will_do(config: Path, dataset: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "Bare"
+    shutil.copytree(dataset / "imagesTr", bare)
+    content = json.loads(config.read_text())
+    content["datasets"].append(str(bare))
+    config.write_text(json.dumps(content))
     (part,) = pack([config], tmp_path / "parts", megabytes=60, most=2)
     unpack(part, tmp_path / "work")
-    images = list((tmp_path / "work" / "data" / "0" / "Shapes" / "imagesTr").iterdir())
-    assert len(images) == 2
-    assert nib.nifti1.load(images[0]).shape == (40, 44, 24)
+    for n, name in enumerate(("Shapes", "Bare")):
+        cases = read_cases(tmp_path / "work" / "data" / str(n) / name)
+        assert len(cases) == 2
+        assert cases[0].image.shape == (40, 44, 24)
+        assert cases[0].labels.any() == (name == "Shapes")
 
 
 def test_runs_that_want_other_data_are_packed_apart(config: Path, tmp_path: Path) -> None:
