@@ -4,10 +4,10 @@ Here, with what the other machine lacks as wheels (it has PyTorch):
 
     python -m edgeflow_med.training.burst pack config.json --output parts --megabytes 60 --wheels wheels
 
-There, after each part has arrived (parts may come one after the other):
+There, after each part has arrived (parts may come one after the other), and after the last:
 
-    python part-1/burst.py unpack part-1 work
-    python part-1/burst.py train work out --seconds 540
+    python part-2/burst.py unpack part-2 work
+    python part-2/burst.py train work out --seconds 540
 
 And here again, what ``out`` brought back becomes a run's folder, ready for ``edgeflow_med.training.export``:
 
@@ -83,16 +83,16 @@ def pack(
         folder = Path(given[0]["pseudo"])
         base.append(_write(draft / "pseudo.tar.xz", ((f"pseudo/{p.name}", p) for p in sorted(folder.glob("*.npz")))))
     base += [Path(shutil.copy2(path, draft)) for path in (sorted(wheels.glob("*.whl")) if wheels else ())]
-    base.append(Path(shutil.copy2(__file__, draft / "burst.py")))
     sets = [
         _write(draft / f"data-{n:02d}.tar.xz", _data(Path(folder), n, most))
         for n, folder in enumerate(given[0]["datasets"])
     ]
-    bins = _fill(base, sets, megabytes * MEGABYTE)
+    bins = _fill(base, sets, megabytes * MEGABYTE - Path(__file__).stat().st_size)
     parts = []
     for n, files in enumerate(bins, 1):
         parts.append(output / f"part-{n}")
         parts[-1].mkdir()
+        shutil.copy2(__file__, parts[-1] / "burst.py")  # whichever part arrives can be unpacked
         for path in files:
             path.rename(parts[-1] / path.name)
     draft.rmdir()

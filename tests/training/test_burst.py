@@ -84,6 +84,7 @@ def test_parts_are_no_larger_than_asked(config: Path, dataset: Path, tmp_path: P
     sizes = [sum(path.stat().st_size for path in part.iterdir()) / 2**20 for part in parts]
     assert len(parts) == 2
     assert max(sizes) <= largest
+    assert all((part / "burst.py").exists() for part in parts)
     assert sum(len(list(part.glob("data-*"))) for part in parts) == 9
     assert main(["pack", str(config), "--output", str(tmp_path / "parts"), "--megabytes", "1"]) == 2
 
