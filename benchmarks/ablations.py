@@ -128,23 +128,30 @@ class VariantTrainer(Trainer):
 def validate(
     trainer: VariantTrainer, cases: Sequence[Case], kind: type[Samples], count: int
 ) -> dict[str, NDArray[np.float64]]:
-    """IoU of crops of validation cases: after clicks from nothing, and carried over from a slice nearby."""
+    """IoU of crops of validation cases: after clicks from nothing, and carried over from a slice nearby.
+
+    Where a structure has ended, 1 for an answer that says so and 0 for any other; apart from those where it goes on,
+    since an answer that is always empty would be right there.
+    """
     asked = replace(
         trainer.config.samples, correct_share=0.0, scribble_share=0.0, region_share=0.0, line_share=0.0,
         synthetic_share=0.0, pseudo_share=0.0, excluded_share=0.0,
     )  # fmt: skip
     found: dict[str, list[Tensor]] = {}
-    for name, share, prompts in (("clicks", 0.0, max(PROMPTS)), ("propagation", 1.0, 1)):
-        samples = kind(cases, replace(asked, propagate_share=share), count, seed=77)
-        for batch in DataLoader(samples, 16):
-            # Single slices have no neighbour to be carried over from.
-            wanted = batch["previous"].flatten(1).any(1) == bool(share)
-            if not wanted.any():
-                continue
-            answers = trainer.answers({key: part[wanted] for key, part in batch.items()}, prompts)
-            for n, reached in enumerate(answers, 1):
-                found.setdefault(f"iou@{n}" if name == "clicks" else name, []).append(reached)
-    kept = [f"iou@{n}" for n in PROMPTS] + ["propagation"]
+    samples = kind(cases, replace(asked, propagate_share=0.0), count, seed=77)
+    for batch in DataLoader(samples, 16):
+        for n, reached in enumerate(trainer.answers(batch, max(PROMPTS)), 1):
+            found.setdefault(f"iou@{n}", []).append(reached)
+    samples = kind(cases, replace(asked, propagate_share=1.0), 2 * count, seed=78)
+    for batch in DataLoader(samples, 16):
+        carried = batch["previous"].flatten(1).any(1)  # single slices have no neighbour to be carried over from
+        if not carried.any():
+            continue
+        (reached,) = trainer.answers({key: part[carried] for key, part in batch.items()}, 1)
+        there = batch["target"][carried].flatten(1).any(1)
+        found.setdefault("propagation", []).append(reached[there])
+        found.setdefault("ended", []).append(reached[~there])
+    kept = [*(f"iou@{n}" for n in PROMPTS), "propagation", "ended"]
     return {name: torch.cat(found[name]).double().numpy() for name in kept}
 
 
@@ -173,7 +180,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("config", type=Path, metavar="CONFIG", help="JSON of the training; its budget does not count")
     parser.add_argument("--start", default="edgeflow_lite", metavar="NAME", help="model to start from")
     parser.add_argument("--steps", type=int, default=300, metavar="N", help="steps of each variant")
-    parser.add_argument("--crops", type=int, default=400, metavar="N", help="validation crops of each kind")
+    parser.add_argument(
+        "--crops", type=int, default=400, metavar="N", help="validation crops for clicks; twice as many to carry over"
+    )
     parser.add_argument("--learning-rate", type=float, default=5e-4, metavar="RATE", help="at its highest")
     given = parser.parse_args(arguments)
     bundle = find_bundle(given.start)
@@ -190,7 +199,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "environment": describe_environment(),
         "steps": given.steps,
         "batch": asked.batch,
-        "crops": given.crops,
         "figures": {},
     }
     with make_progress(make_console()) as bar:
@@ -205,6 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 pass
             del batches
             found[name] = validate(trainer, validation, kind, given.crops)
+            content["crops"] = {key: len(values) for key, values in found[name].items()}
             content["figures"][name] = figures(found[name], found["unchanged"])  # type: ignore[index]
             RESULT.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
             print(name, json.dumps(content["figures"][name]), flush=True)  # type: ignore[index]
