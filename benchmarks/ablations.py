@@ -189,17 +189,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = TrainConfig.read(given.config)
     asked = replace(
         asked, start=str(bundle.model_file), learning_rate=given.learning_rate, warmup_steps=30, budget_seconds=1e9,
-        samples=replace(asked.samples, synthetic_share=0.0),
+        again_share=0.0, samples=replace(asked.samples, synthetic_share=0.0),
     )  # fmt: skip
     training, validation = gather_cases(asked)
     bare = gather_cases(replace(asked, pseudo=None))[0]
     found: dict[str, dict[str, NDArray[np.float64]]] = {}
+    rows: dict[str, dict[str, dict[str, float]]] = {}
     content = {
         "model": f"{bundle.name} {bundle.version}",
         "environment": describe_environment(),
         "steps": given.steps,
         "batch": asked.batch,
-        "figures": {},
+        "figures": rows,
     }
     with make_progress(make_console()) as bar:
         for name, variant in VARIANTS.items():
@@ -214,9 +215,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             del batches
             found[name] = validate(trainer, validation, kind, given.crops)
             content["crops"] = {key: len(values) for key, values in found[name].items()}
-            content["figures"][name] = figures(found[name], found["unchanged"])  # type: ignore[index]
+            rows[name] = figures(found[name], found["unchanged"])
             RESULT.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-            print(name, json.dumps(content["figures"][name]), flush=True)  # type: ignore[index]
+            print(name, json.dumps(rows[name]), flush=True)
     return 0
 
 

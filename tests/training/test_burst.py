@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from edgeflow_med.network import EdgeFlow, EdgeFlowConfig
 from edgeflow_med.training.burst import BurstError, coarse, collect, main, pack, train, unpack
 from edgeflow_med.training.cases import is_validation, read_cases
+from edgeflow_med.training.export import export
 from edgeflow_med.training.loop import TrainConfig, load_into, read_checkpoint
 
 NETWORK = {"ocr_channels": 8, "size": "lite", "dropout": 0.0}
@@ -59,6 +60,10 @@ def test_a_run_goes_there_and_comes_back(config: Path, tmp_path: Path) -> None:
     load_into(network, folder / "checkpoint.pt")
     whole = read_checkpoint(work / "runs" / "tiny" / "checkpoint.pt")["average"]
     torch.testing.assert_close(network.state_dict(), whole, rtol=1e-3, atol=1e-4)
+    vectors = [name for name, value in whole.items() if value.ndim < 4]
+    assert all(torch.equal(state["average"][name], whole[name]) for name in vectors)  # may be too small for 16 bits
+    assert "steps of 6 HU" in (folder / "notes.md").read_text()
+    assert "steps of 6 HU" in (export(folder / "checkpoint.pt", tmp_path / "tiny").path / "docs/README.md").read_text()
 
 
 def test_a_run_that_fails_ends_at_once_and_says_why(
@@ -73,7 +78,9 @@ def test_a_run_that_fails_ends_at_once_and_says_why(
         collect(tmp_path / "out", tmp_path / "runs")
 
 
-def test_parts_are_no_larger_than_asked(config: Path, dataset: Path, tmp_path: Path) -> None:
+def test_parts_are_no_larger_than_asked(
+    config: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     content = json.loads(config.read_text())
     content["datasets"] = [str(dataset)] * 9
     config.write_text(json.dumps(content))
@@ -86,7 +93,31 @@ def test_parts_are_no_larger_than_asked(config: Path, dataset: Path, tmp_path: P
     assert max(sizes) <= largest
     assert all((part / "burst.py").exists() for part in parts)
     assert sum(len(list(part.glob("data-*"))) for part in parts) == 9
-    assert main(["pack", str(config), "--output", str(tmp_path / "parts"), "--megabytes", "1"]) == 2
+    assert main(["pack", str(config), "--output", str(tmp_path / "small"), "--megabytes", "1"]) == 2
+    assert "allow more --megabytes" in capsys.readouterr().err
+    assert not list((tmp_path / "small").iterdir())  # nothing stands in the way of the next try
+
+
+def test_a_folder_with_anything_in_it_is_left_alone(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pack", str(config), "--output", str(tmp_path)]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert config.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("no JSON", "no config"), ("{}", "no config"), ('{"datasets": ["nowhere"]}', "No images in nowhere")],
+)
+def test_what_cannot_be_packed_is_said_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, message: str
+) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(content)
+    assert main(["pack", str(path), "--output", str(tmp_path / "parts")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
 
 
 def test_only_so_many_cases_go_along_and_images_alone_will_do(config: Path, dataset: Path, tmp_path: Path) -> None:
