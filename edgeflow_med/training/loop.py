@@ -36,7 +36,7 @@ from edgeflow_med.training.robots import Robots
 from edgeflow_med.training.samples import SampleConfig, Samples
 
 TERMINATED = 128 + 15  # what a shell reports of a process that SIGTERM ended
-IN_PLAY = 3  # batches in their rounds at once where robots have processes of their own
+IN_PLAY = 3  # batches in their rounds at once: two steps in a row learn from different ones, and robots have time
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,15 @@ class TrainConfig:
         learning_rate: For new modules; the pretrained trunk gets ``trunk_factor`` of it.
         keep_statistics: Batch norms of the pretrained part keep their statistics, as is best for small batches.
         warmup_steps: Steps in which the learning rate rises to its full value.
-        rounds: Most answers before the one that is learnt from, each with one more prompt of a robot.
-        first_share: Steps that are learnt from without any of them: the first answer matters most.
+        rounds: Most corrections of a batch, each with one more prompt of a robot; every answer is learnt from.
+        first_share: Batches without any: the first answer matters most.
         later_factor: How much rarer each further round is than the one before it.
         again_share: Rounds that add no prompt: the network sees its own answer again.
         edge_weight: Weight of the edge loss against 1 for the mask.
         quality_weight: Weight of the loss of the quality head, where the network has one.
         workers: Processes that draw samples; 0 for this one.
-        robots: Processes that draw the prompts of the rounds; 0 for this one. With them, :data:`IN_PLAY` batches are
-            in their rounds at once, so that a GPU answers one while robots look at another.
+        robots: Processes that draw the prompts of the rounds; 0 for this one. With them a GPU learns from one batch
+            while robots look at another.
         report_every: Steps over which what is logged is averaged.
         save_every: Seconds between two checkpoints.
     """
@@ -166,7 +166,7 @@ class Trainer:
         offset = self.seconds
         played = self._play(batches)
         while self.seconds < self.config.budget_seconds:
-            for key, value in self._learn(next(played)).items():
+            for key, value in next(played).items():
                 sums[key] = sums.get(key, 0.0) + value
             count += 1
             self.seconds = agreed(offset + time.monotonic() - began)
@@ -177,46 +177,40 @@ class Trainer:
                 self.save()
                 saved = time.monotonic()
 
-    def _play(self, batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
-        """Batches after their rounds; several take turns, always in the same order, so that chance stays seeded."""
-        playing: deque[Iterator[dict[str, Tensor] | None]] = deque()
+    def _play(self, batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, float]]:
+        """The losses of one step after another; batches take turns, always in the same order: chance stays seeded."""
+        playing: deque[Iterator[dict[str, float]]] = deque()
         while True:
-            while len(playing) < (IN_PLAY if self.config.robots else 1):
-                playing.append(self._rounds(next(batches)))
-            game = playing.popleft()
-            batch = next(game)
-            if batch is None:
+            game = playing.popleft() if len(playing) == IN_PLAY else self._rounds(next(batches))
+            losses = next(game, None)
+            if losses is not None:
                 playing.append(game)
-            else:
-                yield batch
+                yield losses
 
-    def _rounds(self, batch: dict[str, Tensor]) -> Iterator[dict[str, Tensor] | None]:
-        """Answers to a batch and the robots' next prompts, some times over; yields None while robots draw."""
+    def _rounds(self, batch: dict[str, Tensor]) -> Iterator[dict[str, float]]:
+        """Learns from a batch, then some times over from its own answer and a robot's next prompt; yields losses."""
         truth = batch["target"].numpy()[:, 0] >= 0.5
         batch = {name: part.to(self.device, non_blocking=True) for name, part in batch.items()}
         batch["image"] = normalise(batch["image"]).to(memory_format=torch.channels_last)
-        for _ in range(int(self.rng.choice(self.config.rounds + 1, p=self._round_shares()))):
-            self.network.eval()
-            with torch.no_grad(), self._autocast():
-                output = self._answer(self.network, batch)
-            batch["previous"] = torch.cat([torch.sigmoid(o.float()) for o in (output.mask, output.edge)], dim=1)
-            if self.rng.random() < self.config.again_share:
-                continue
-            guess = (batch["previous"][:, 0] >= 0.5).cpu().numpy()
-            seeds = self.rng.integers(2**62, size=len(guess))
-            prompts = self.robots.ask(guess, truth, seeds, self.config.samples.scribble_share)
-            yield None
-            drawn = torch.from_numpy(prompts()).to(self.device)
-            batch["guidance"] = torch.maximum(batch["guidance"], drawn.to(batch["guidance"].dtype))
-        yield batch
+        for left in reversed(range(1 + int(self.rng.choice(self.config.rounds + 1, p=self._round_shares())))):
+            losses, batch["previous"] = self._learn(batch)
+            prompts = None
+            if left and self.rng.random() >= self.config.again_share:
+                guess = (batch["previous"][:, 0] >= 0.5).cpu().numpy()
+                seeds = self.rng.integers(2**62, size=len(guess))
+                prompts = self.robots.ask(guess, truth, seeds, self.config.samples.scribble_share)
+            yield losses
+            if prompts is not None:  # the robots drew while other batches were learnt from
+                drawn = torch.from_numpy(prompts()).to(self.device)
+                batch["guidance"] = torch.maximum(batch["guidance"], drawn.to(batch["guidance"].dtype))
 
     def _answer(self, network: nn.Module, batch: dict[str, Tensor]) -> EdgeFlowOutput:
         prompts = join_prompts(self.config.network, batch["previous"], batch["guidance"])
         output: EdgeFlowOutput = network(batch["image"], prompts)
         return output
 
-    def _learn(self, batch: dict[str, Tensor]) -> dict[str, float]:
-        """One step on a batch that has been through its rounds; returns the losses."""
+    def _learn(self, batch: dict[str, Tensor]) -> tuple[dict[str, float], Tensor]:
+        """One step on a batch; returns the losses, and the answer's mask and edge as the next round starts from."""
         progress = min(1.0, self.seconds / self.config.budget_seconds)
         warm = min(1.0, (self.step + 1) / self.config.warmup_steps)
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
@@ -236,7 +230,8 @@ class Trainer:
         if output.quality is not None:
             told = torch.sigmoid(output.quality.detach().float())[:, 0]
             values["quality_error"] = (told - reached).abs().mean()
-        return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
+        answer = torch.cat([torch.sigmoid(o.detach().float()) for o in (output.mask, output.edge)], dim=1)
+        return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True)), answer
 
     def _round_shares(self) -> list[float]:
         """How often there are no, one, two ... rounds."""

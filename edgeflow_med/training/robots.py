@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from edgeflow_med.predictors.crop import CLICK_RADIUS, Crop, draw_prompts, stamp
-from edgeflow_med.training.samples import draw_scribble
+from edgeflow_med.training.samples import depths_of, draw_scribble
 
 Masks = NDArray[np.bool_]
 Seeds = NDArray[np.int64]
@@ -35,18 +34,18 @@ def draw_round(guess: Masks, truth: Masks, seeds: Seeds, scribble_share: float) 
     for one, wrong, right, seed in zip(drawn, guess, truth, seeds, strict=True):
         rng = np.random.default_rng(seed)
         regions = (right & ~wrong, wrong & ~right)
-        depths = [ndimage.distance_transform_edt(np.pad(r, 1))[1:-1, 1:-1] for r in regions]
-        sign = int(depths[1].max() > depths[0].max())
-        depth = depths[sign]
-        if depth.max() < 1.0:
+        boxes = [depths_of(region) for region in regions]
+        sign = int(boxes[1][2].max() > boxes[0][2].max())
+        top, left, depths = boxes[sign]
+        if depths.max() < 1.0:
             continue
         if rng.random() < scribble_share:
             stroke = draw_scribble(regions[sign], sign == 0, rng)
             one[:] = draw_prompts([stroke], Crop.whole(right.shape))
             continue
-        candidates = np.argwhere(depth > 0.5 * depth.max())
+        candidates = np.argwhere(depths > 0.5 * depths.max())
         row, column = candidates[rng.integers(len(candidates))]
-        stamp(one[sign], (float(row), float(column)), CLICK_RADIUS)
+        stamp(one[sign], (float(top + row), float(left + column)), CLICK_RADIUS)
     return drawn > 0
 
 

@@ -35,6 +35,8 @@ from edgeflow_med.simulation import Scribbles
 from edgeflow_med.training.cases import Case, Value, plane
 from edgeflow_med.windows import CT_PRESETS
 
+BEND = 8  # pixels of a crop to one of the noise that bends a mask
+
 Mask = NDArray[np.bool_]
 Slice = tuple[Case, int, int]
 
@@ -276,7 +278,9 @@ def corrupt(mask: Mask, rng: np.random.Generator, *, mild: bool) -> Mask:
     size = mask.shape[0]
     extent = max(4.0, float(np.sqrt(mask.sum())))
     strength = (0.06 if mild else 0.12) * extent
-    noise = ndimage.gaussian_filter(rng.normal(size=(2, *mask.shape)), (0, size / 12, size / 12))
+    rough = rng.normal(size=(2, size // BEND, size // BEND))  # smooth is smooth on every BENDth pixel too
+    noise = ndimage.gaussian_filter(rough, (0, size / 12 / BEND, size / 12 / BEND))
+    noise = ndimage.zoom(noise, (1, size / (size // BEND), size / (size // BEND)), order=1)
     noise *= strength / (np.abs(noise).max() + 1e-6)
     shift = rng.normal(0, 0.4 * strength, 2)
     grid = np.mgrid[:size, :size].astype(np.float64) + noise + shift[:, None, None]
@@ -369,10 +373,20 @@ def draw_line(wanted: Mask, rng: np.random.Generator) -> Stroke:
 
 def draw_point(region: Mask, rng: np.random.Generator) -> tuple[float, float]:
     """A pixel drawn from the inner half of a region, half of the time its deepest one."""
-    depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
-    candidates = np.argwhere(depth >= depth.max() * (0.95 if rng.random() < 0.5 else 0.4))
+    top, left, depths = depths_of(region)
+    candidates = np.argwhere(depths >= depths.max() * (0.95 if rng.random() < 0.5 else 0.4))
     row, column = candidates[rng.integers(len(candidates))]
-    return float(row), float(column)
+    return float(top + row), float(left + column)
+
+
+def depths_of(region: Mask) -> tuple[int, int, NDArray[np.float64]]:
+    """How far pixels are from the outside: the box that holds a region, its first row and column, and the depths."""
+    found = ndimage.find_objects(region.astype(np.uint8))
+    if not found:
+        return 0, 0, np.zeros((1, 1))
+    rows, columns = found[0]
+    depths = ndimage.distance_transform_edt(np.pad(region[rows, columns], 1))[1:-1, 1:-1]
+    return rows.start, columns.start, depths
 
 
 def draw_scribble(region: Mask, positive: bool, rng: np.random.Generator) -> Stroke:

@@ -59,11 +59,13 @@ def steps(trainer: Trainer, batch: dict[str, Tensor], count: int) -> list[float]
     return losses
 
 
-def step(trainer: Trainer, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """One step on a batch; returns it as it was after its rounds."""
-    played = next(trainer._play(iter([clone(batch)])))
-    trainer._learn(played)
-    return played
+def rounds(trainer: Trainer, batch: dict[str, Tensor]) -> list[Tensor]:
+    """Learn from a batch in all its rounds; returns what the network was told in each: state, then guidance."""
+    seen: list[Tensor] = []
+    hook = trainer.network.register_forward_pre_hook(lambda _, given: seen.append(given[1][:, -4:].clone()))
+    assert len(list(trainer._rounds(clone(batch)))) == len(seen)
+    hook.remove()
+    return seen
 
 
 def clone(batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -88,7 +90,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(
         assert all(torch.equal(one, other) for one, other in values)
     first.seconds = second.seconds = 10.0
     for trainer in (first, second):
-        step(trainer, batch)
+        next(trainer._play(iter([clone(batch)])))
     difference = max(
         float((a - b).detach().abs().max())
         for a, b in zip(first.network.parameters(), second.network.parameters(), strict=True)
@@ -157,8 +159,13 @@ def test_a_run_that_a_batch_system_ends_is_saved(config: TrainConfig, tmp_path: 
 def test_robot_clicks_are_part_of_training(config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path) -> None:
     trainer = Trainer(replace(config, rounds=2), tmp_path)
     assert trainer._round_shares() == [0.5, 0.25, 0.25]
-    drawn = [float(step(trainer, batch)["guidance"].sum()) for _ in range(6)]
-    assert max(drawn) > batch["guidance"].sum() == min(drawn)
+    played = [rounds(trainer, batch) for _ in range(6)]
+    assert {len(seen) for seen in played} == {1, 2, 3}
+    for seen in played:
+        drawn = [float(told[:, 2:].sum()) for told in seen]
+        assert drawn[0] == batch["guidance"].sum()
+        assert drawn == sorted(set(drawn)), "every round is told one more prompt"
+        assert trainer.step == sum(len(seen) for seen in played), "and is learnt from"
 
 
 def test_later_rounds_may_be_rarer(config: TrainConfig, tmp_path: Path) -> None:
@@ -170,10 +177,7 @@ def test_an_answer_can_be_looked_at_again_without_a_further_prompt(
     config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path
 ) -> None:
     trainer = Trainer(replace(config, rounds=1, first_share=0.0, again_share=1.0), tmp_path)
-    seen: list[Tensor] = []
-    trainer.network.register_forward_pre_hook(lambda _, given: seen.append(given[1].clone()))
-    step(trainer, batch)
-    first, second = (prompts[:, -4:] for prompts in seen)
+    first, second = rounds(trainer, batch)
     assert torch.equal(second[:, 2:], first[:, 2:])
     assert not torch.equal(second[:, :2], first[:, :2])
 
@@ -186,7 +190,7 @@ def test_statistics_of_the_pretrained_part_may_be_kept(
     save_file(EdgeFlow(config.network).state_dict(), start)
     trainer = Trainer(replace(config, start=str(start), keep_statistics=keep), tmp_path)
     before = trainer.network.trunk.stem1[1].running_mean.clone()
-    step(trainer, batch)
+    rounds(trainer, batch)
     assert torch.equal(trainer.network.trunk.stem1[1].running_mean, before) == keep
 
 
@@ -234,16 +238,21 @@ def test_robots_in_processes_of_their_own_draw_the_same() -> None:
     robots.close()
 
 
-def test_batches_in_play_keep_their_order(config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path) -> None:
-    """Chance is seeded also where robots work beside the network: two runs play the same prompts."""
-    played = []
+def test_batches_in_play_take_turns_in_the_same_order(
+    config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path
+) -> None:
+    """Chance is seeded also where robots work beside the network: two runs learn the same."""
+    losses, told = [], []
     for name in ("one", "other"):
-        trainer = Trainer(replace(config, rounds=3, robots=1), tmp_path / name)
+        trainer = Trainer(replace(config, rounds=3, first_share=0.0, robots=1), tmp_path / name)
+        trainer.network.register_forward_pre_hook(lambda _, given: told.append(float(given[1][:, -2:].sum())))
         stream = trainer._play(clone(batch) for _ in itertools.count())
-        played.append([next(stream)["guidance"] for _ in range(4)])
+        losses.append([next(stream)["total"] for _ in range(6)])
         trainer.robots.close()
-    assert all(torch.equal(one, other) for one, other in zip(*played, strict=True))
-    assert any(not torch.equal(one, batch["guidance"]) for one in played[0])
+    assert losses[0] == losses[1]
+    first = float(batch["guidance"].sum())
+    assert told[:3] == [first] * 3, "three batches are begun before the first goes on"
+    assert min(told[3:6]) > first
 
 
 def test_losses_are_least_for_the_truth() -> None:
