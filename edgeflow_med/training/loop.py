@@ -19,6 +19,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from edgeflow_med.training.losses import Losses, overlap
 from edgeflow_med.training.robots import Robots
 from edgeflow_med.training.samples import SampleConfig, Samples
 
+UNDONE = "undone"  # what a step reports whose gradient was no number
 TERMINATED = 128 + 15  # what a shell reports of a process that SIGTERM ended
 IN_PLAY = 3  # batches in their rounds at once: two steps in a row learn from different ones, and robots have time
 
@@ -161,18 +163,19 @@ class Trainer:
             self.robots.close()
 
     def _train(self, batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, float]]:
-        sums: dict[str, float] = {}
+        values: dict[str, list[float]] = {}
         saved, began, count = time.monotonic(), time.monotonic(), 0
         offset = self.seconds
         played = self._play(batches)
         while self.seconds < self.config.budget_seconds:
             for key, value in next(played).items():
-                sums[key] = sums.get(key, 0.0) + value
+                values.setdefault(key, []).append(value)
             count += 1
             self.seconds = agreed(offset + time.monotonic() - began)
             if count == self.config.report_every:
-                yield {"step": self.step, "seconds": round(self.seconds), **{k: v / count for k, v in sums.items()}}
-                sums, count = {}, 0
+                averages = {key: fmean(given) for key, given in values.items()}
+                yield {"step": self.step, "seconds": round(self.seconds), **averages}
+                values, count = {}, 0
             if time.monotonic() - saved > self.config.save_every:
                 self.save()
                 saved = time.monotonic()
@@ -194,6 +197,9 @@ class Trainer:
         batch["image"] = normalise(batch["image"]).to(memory_format=torch.channels_last)
         for left in reversed(range(1 + int(self.rng.choice(self.config.rounds + 1, p=self._round_shares())))):
             losses, batch["previous"] = self._learn(batch)
+            if UNDONE in losses:
+                yield losses
+                return
             prompts = None
             if left and self.rng.random() >= self.config.again_share:
                 guess = (batch["previous"][:, 0] >= 0.5).cpu().numpy()
@@ -221,7 +227,11 @@ class Trainer:
         parts = self.losses(output, batch["target"], batch["edge"])
         self.optimiser.zero_grad(set_to_none=True)
         parts["total"].backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
+        answer = torch.cat([torch.sigmoid(o.detach().float()) for o in (output.mask, output.edge)], dim=1)
+        if not torch.isfinite(norm):  # it would spoil the weights for good; what was seen may have spoilt statistics
+            self.network.load_state_dict(self.average.state_dict())
+            return {UNDONE: 1.0}, answer
         self.optimiser.step()
         self.step += 1
         self._average()
@@ -230,7 +240,6 @@ class Trainer:
         if output.quality is not None:
             told = torch.sigmoid(output.quality.detach().float())[:, 0]
             values["quality_error"] = (told - reached).abs().mean()
-        answer = torch.cat([torch.sigmoid(o.detach().float()) for o in (output.mask, output.edge)], dim=1)
         return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True)), answer
 
     def _round_shares(self) -> list[float]:

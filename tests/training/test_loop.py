@@ -156,6 +156,18 @@ def test_a_run_that_a_batch_system_ends_is_saved(config: TrainConfig, tmp_path: 
     assert read_checkpoint(log.with_name("checkpoint.pt"))["step"] >= len(log.read_text().splitlines()) >= 1
 
 
+def test_a_step_that_ends_in_no_number_is_undone(config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path) -> None:
+    """As happened once on a GPU after 1,700 good steps, and cost the run."""
+    trainer = Trainer(replace(config, rounds=2, first_share=0.0), tmp_path)
+    broken = clone(batch)
+    broken["image"][0, 0, 3, 3] = np.nan
+    assert list(trainer._rounds(broken)) == [{"undone": 1.0}], "the batch is given up"
+    assert all(torch.isfinite(value).all() for value in trainer.network.state_dict().values())
+    assert trainer.step == 0
+    (report,) = itertools.islice(trainer.train(itertools.repeat(clone(batch))), 1)
+    assert np.isfinite(report["total"])
+
+
 def test_robot_clicks_are_part_of_training(config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path) -> None:
     trainer = Trainer(replace(config, rounds=2), tmp_path)
     assert trainer._round_shares() == [0.5, 0.25, 0.25]
