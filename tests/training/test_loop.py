@@ -21,6 +21,7 @@ from edgeflow_med.training.loop import (
     TERMINATED,
     TrainConfig,
     Trainer,
+    computes_in_bfloat16,
     gather_cases,
     load_into,
     read_checkpoint,
@@ -166,6 +167,15 @@ def test_a_step_that_ends_in_no_number_is_undone(config: TrainConfig, batch: dic
     assert trainer.step == 0
     (report,) = itertools.islice(trainer.train(itertools.repeat(clone(batch))), 1)
     assert np.isfinite(report["total"])
+
+
+@pytest.mark.parametrize(("told", "halves"), [({"avx512_bf16": True}, True), ({"amx_bf16": False}, False), ({}, False)])
+def test_a_cpu_computes_in_bfloat16_only_if_it_can(
+    told: dict[str, bool], halves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    assert computes_in_bfloat16(torch.device("cpu")) == halves
+    assert computes_in_bfloat16(torch.device("cuda"))
 
 
 def test_robot_clicks_are_part_of_training(config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path) -> None:
