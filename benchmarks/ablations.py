@@ -57,8 +57,9 @@ class Variant:
     pseudo: bool = True
 
 
+UNCHANGED = "unchanged"
 VARIANTS = {
-    "unchanged": Variant(),
+    UNCHANGED: Variant(),
     "previous edge not fed back": Variant(previous=(True, False)),
     "previous mask not fed back": Variant(previous=(False, True)),
     "neither fed back": Variant(previous=(False, False)),
@@ -184,7 +185,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--crops", type=int, default=400, metavar="N", help="validation crops for clicks; twice as many to carry over"
     )
     parser.add_argument("--learning-rate", type=float, default=5e-4, metavar="RATE", help="at its highest")
+    parser.add_argument(
+        "--only", action="append", metavar="VARIANT", help="one of the variants, beside the unchanged; repeatable [all]"
+    )
+    parser.add_argument("--output", type=Path, default=RESULT, metavar="F.json", help="where the figures go")
     given = parser.parse_args(arguments)
+    if unknown := set(given.only or ()) - set(VARIANTS):
+        parser.error(f"no variant {unknown.pop()!r}; there are {', '.join(VARIANTS)}")
+    chosen = [name for name in VARIANTS if not given.only or name in given.only or name == UNCHANGED]
     bundle = find_bundle(given.start)
     asked = TrainConfig.read(given.config)
     asked = replace(
@@ -203,7 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "figures": rows,
     }
     with make_progress(make_console()) as bar:
-        for name, variant in VARIANTS.items():
+        for name in chosen:
+            variant = VARIANTS[name]
             kind = NeighbourSamples if variant.neighbours else Samples
             config = replace(asked, samples=replace(asked.samples, size=variant.size))
             samples = kind(training if variant.pseudo else bare, config.samples, 10**9, seed=5)
@@ -215,8 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             del batches
             found[name] = validate(trainer, validation, kind, given.crops)
             content["crops"] = {key: len(values) for key, values in found[name].items()}
-            rows[name] = figures(found[name], found["unchanged"])
-            RESULT.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+            rows[name] = figures(found[name], found[UNCHANGED])
+            given.output.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
             print(name, json.dumps(rows[name]), flush=True)
     return 0
 

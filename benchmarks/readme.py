@@ -20,6 +20,7 @@ FIELD_BEGIN, FIELD_END = "<!-- field: made by `python -m benchmarks.readme` -->"
 FIELD_PAGE = "docs/explanation/field.md"
 FIELD_ROWS = 8
 PICTURES = "docs/images/field"
+NOTHING = "–"
 MARKS = ("noc85", "iou@1", "iou@3", "iou@5", "obeyed")
 
 
@@ -29,17 +30,24 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def numbers(figures: dict[str, float]) -> list[str]:
-    """NoC, IoU after 1, 3, 5 clicks, and the share of clicks obeyed."""
-    effort, *overlaps, obeyed = (figures[mark] for mark in MARKS)
-    return [f"{effort:.1f}", *(f"{value:.2f}" for value in overlaps), f"{obeyed:.0%}"]
+def numbers(figures: dict[str, float], *, boxes: bool = False) -> list[str]:
+    """NoC, IoU after 1, 3, 5 clicks, and the share of clicks obeyed; a box, which counts as two, leaves some out."""
+    effort, first, *overlaps, obeyed = (figures[mark] for mark in MARKS)
+    after = [NOTHING if boxes else f"{first:.2f}", *(f"{value:.2f}" for value in overlaps)]
+    return [f"{effort:.1f}", *after, NOTHING if boxes else f"{obeyed:.0%}"]
 
 
 def figures(ours: Report, others: Sequence[Report]) -> str:
     """The README's section: methods side by side, then the default model by data set, then its propagation."""
     when, machine = ours.environment["date"][:10], ours.environment["cpu"]
     head = ["", "NoC@85", "IoU after 1 click", "3 clicks", "5 clicks", "clicks obeyed"]
-    everyone = [(report.predictor["name"], report.slice_figures("clicks")["mean"]) for report in (*others, ours)]
+    everyone = [
+        [
+            report.predictor["name"],
+            *numbers(report.slice_figures("clicks")["mean"], boxes=any(record.cost > 1 for record in report.slices)),
+        ]
+        for report in (*others, ours)
+    ]
     drawn = sum(int(entry["targets"]) for name, entry in ours.slice_figures("clicks").items() if "mean" not in name)
     by_set = [
         [name, *numbers(entry)] for name, entry in ours.slice_figures("clicks").items() if name != "mean of larger"
@@ -64,12 +72,12 @@ def figures(ours: Report, others: Sequence[Report]) -> str:
     caption = (
         f"Measured {when} on {machine}{dates}, {ours.environment['cores']} cores, on {drawn} targets of "
         f"{len(ours.sets)} data sets of other patients, none seen in our training; robot clicks, mean over the data "
-        "sets. NoC@85: clicks to an IoU of 0.85, at most 20."
+        "sets. NoC@85: clicks to an IoU of 0.85, at most 20; a box counts as two."
     )
     return "\n\n".join(
         [
             caption,
-            table(head, [[name, *numbers(entry)] for name, entry in everyone]),
+            table(head, everyone),
             f"{DEFAULT_MODEL}, the default model, by data set:",
             table(head, by_set),
             "Its propagation from one slice with at most three clicks:",
@@ -95,11 +103,11 @@ def field(document: dict[str, Any]) -> str:
     for entry in ranked[:FIELD_ROWS]:
         clicks, strokes = mean(entry, "clicks"), mean(entry, "scribbles")
         seconds = entry["answer_cpu_seconds"]["later"] or entry["answer_cpu_seconds"]["first"]
-        cost = [f"{seconds:.2f}" if seconds else "–", f"{entry['peak_megabytes'] or 0:.0f}" if seconds else "–"]
+        cost = [f"{seconds:.2f}" if seconds else NOTHING, f"{entry['peak_megabytes'] or 0:.0f}" if seconds else NOTHING]
         title = f"**{entry['title']}**" if entry["title"] in bundle_names() else entry["title"]
-        first = "–" if "box" in entry["figures"] else f"{clicks['iou@1']:.2f}"  # a box takes two
+        first = NOTHING if "box" in entry["figures"] else f"{clicks['iou@1']:.2f}"  # a box takes two
         values = [f"{clicks['noc85']:.1f}", first, f"{clicks['iou@3']:.2f}"]
-        rows.append([title, *values, f"{strokes['iou@3']:.2f}" if strokes else "–", *cost])
+        rows.append([title, *values, f"{strokes['iou@3']:.2f}" if strokes else NOTHING, *cost])
     shown = max((ROOT / PICTURES).glob("*.jpg"), key=lambda path: path.name)  # one of the worst of ours
     alt = "What every method draws after one interaction and after three"
     picture = f"[![{alt}]({shown.relative_to(ROOT).as_posix()})]({FIELD_PAGE})"

@@ -71,7 +71,7 @@ VOLUMES: tuple[Column, ...] = (
 
 def markdown(reports: Sequence[Report]) -> str:
     """One or several reports as a Markdown page; where there are several, their lines alternate."""
-    parts = ["# How many prompts an outline takes", *(_heading(report) for report in reports), _legend(reports[0])]
+    parts = ["# How many prompts an outline takes", *(_heading(report) for report in reports), _legend(reports)]
     for robot in dict.fromkeys(robot for report in reports for robot in report.settings.robots):
         by_predictor = [(report.predictor["name"], report.slice_figures(robot)) for report in reports]
         if any(figures for _, figures in by_predictor):
@@ -120,8 +120,9 @@ def _heading(report: Report) -> str:
     )
 
 
-def _legend(report: Report) -> str:
-    limit = report.settings.max_interactions
+def _legend(reports: Sequence[Report]) -> str:
+    limit = reports[0].settings.max_interactions
+    boxes = any(record.cost > 1 for report in reports for record in report.slices)
     return (
         f"NoC@85: mean number of interactions to IoU 0.85, {limit} for a target that never reached it (*never @85*). "
         f"A robot stops at IoU {STOP_IOU:g}, though not before {ALWAYS} interactions, or after {limit}; figures "
@@ -129,6 +130,8 @@ def _legend(report: Report) -> str:
         "given. Seconds: medians, of a target's first answer and of later ones. HD95 and surface Dice "
         f"(within {TOLERANCE:g}): in mm, or in pixels where the spacing is nominal. *Mean*: over data sets; "
         f"*of larger*: over those whose median target has at least {LARGER_TARGETS} pixels."
+        + " A method that takes boxes has no answer after one interaction, a box counting as two."
+        * boxes
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.ablations import VARIANTS, NeighbourSamples, Variant, VariantTrainer, figures
+from benchmarks.ablations import VARIANTS, NeighbourSamples, Variant, VariantTrainer, figures, main
 from edgeflow_med.network import EdgeFlowConfig
 from edgeflow_med.predictors.crop import Crop
 from edgeflow_med.training.cases import Case
@@ -75,3 +75,10 @@ def test_changes_are_paired() -> None:
     row = figures({"iou@1": one}, {"iou@1": other})["iou@1"]
     assert (row["mean"], row["change"]) == (0.5, 0.1)
     assert row["margin"] == pytest.approx(1.96 * np.std([0.1, 0.0, 0.2]) / np.sqrt(3), abs=1e-4)
+
+
+def test_an_unknown_variant_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["config.json", "--only", "no trunk"])
+    assert ended.value.code == 2
+    assert "no variant 'no trunk'; there are unchanged, " in capsys.readouterr().err
