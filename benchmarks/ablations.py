@@ -28,7 +28,8 @@ from edgeflow_med.evaluation.report import describe_environment
 from edgeflow_med.network import EdgeFlowOutput, normalise
 from edgeflow_med.predictors.crop import Crop
 from edgeflow_med.training.cases import Case, plane
-from edgeflow_med.training.loop import TrainConfig, Trainer, gather_cases
+from edgeflow_med.training.config import TrainConfig
+from edgeflow_med.training.loop import Trainer, gather_cases
 from edgeflow_med.training.losses import overlap
 from edgeflow_med.training.robots import draw_round
 from edgeflow_med.training.samples import Samples, window_slice

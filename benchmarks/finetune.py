@@ -34,9 +34,9 @@ from edgeflow_med.predictors.base import Predictor
 from edgeflow_med.prompts import Click
 from edgeflow_med.simulation import Clicks
 from edgeflow_med.training.cases import validation_names
+from edgeflow_med.training.checkpoints import read_checkpoint
 from edgeflow_med.training.export_dataset import export_dataset
 from edgeflow_med.training.finetune import finetune
-from edgeflow_med.training.loop import read_checkpoint
 from edgeflow_med.weights import DEFAULT_MODEL, Bundle, find_bundle
 
 GOOD_ENOUGH = 0.9

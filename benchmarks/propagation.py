@@ -240,7 +240,7 @@ def load(model: str) -> Predictor:
 
     from edgeflow_med.network import EdgeFlow, EdgeFlowConfig
     from edgeflow_med.predictors.torch import TorchPredictor
-    from edgeflow_med.training.loop import load_into, read_checkpoint
+    from edgeflow_med.training.checkpoints import load_into, read_checkpoint
 
     state = read_checkpoint(Path(model))
     network = EdgeFlow(EdgeFlowConfig(**json.loads(state["config"])["network"]))

@@ -20,7 +20,7 @@ def train(
     threads: Threads = None,
 ) -> None:
     """Train a network, or go on training it. See docs/how-to/train.md."""
-    from edgeflow_med.training.loop import TrainConfig
+    from edgeflow_med.training.config import TrainConfig
     from edgeflow_med.training.loop import run as train_run
 
     wanted = TrainConfig.read(config)

@@ -289,8 +289,8 @@ def slim(checkpoint: Path, out: Path, name: str) -> None:
     """What a model is made of, in half precision and in pieces; the optimiser stays."""
     import torch
 
+    from edgeflow_med.training.checkpoints import read_checkpoint
     from edgeflow_med.training.export import to_half
-    from edgeflow_med.training.loop import read_checkpoint
 
     state = read_checkpoint(checkpoint)
     buffer = io.BytesIO()

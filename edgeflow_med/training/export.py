@@ -25,7 +25,7 @@ from edgeflow_med.errors import ReadError
 from edgeflow_med.network import EdgeFlow, EdgeFlowConfig
 from edgeflow_med.predictors.onnx import ONNX_FILE
 from edgeflow_med.predictors.zoom import ZoomPolicy
-from edgeflow_med.training.loop import read_checkpoint
+from edgeflow_med.training.checkpoints import read_checkpoint
 from edgeflow_med.training.model_card import (
     PSEUDO,
     DataSource,

@@ -8,8 +8,9 @@ from pathlib import Path
 from edgeflow_med.errors import ReadError
 from edgeflow_med.network import EdgeFlowConfig
 from edgeflow_med.predictors.zoom import ZoomPolicy
+from edgeflow_med.training.config import TrainConfig
 from edgeflow_med.training.export import export
-from edgeflow_med.training.loop import TrainConfig, run
+from edgeflow_med.training.loop import run
 from edgeflow_med.training.model_card import read_source
 from edgeflow_med.weights import Bundle
 

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
@@ -29,79 +29,17 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from edgeflow_med.errors import ModelError
-from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, EdgeFlowOutput, join_prompts, normalise
+from edgeflow_med.network import EdgeFlow, EdgeFlowOutput, join_prompts, normalise
 from edgeflow_med.training.cases import Case, read_cases, validation_names
+from edgeflow_med.training.checkpoints import load_into, read_checkpoint
+from edgeflow_med.training.config import TrainConfig
 from edgeflow_med.training.losses import Losses, overlap
 from edgeflow_med.training.robots import Robots
-from edgeflow_med.training.samples import SampleConfig, Samples
+from edgeflow_med.training.samples import Samples
 
 UNDONE = "undone"  # what a step reports whose gradient was no number
 TERMINATED = 128 + 15  # what a shell reports of a process that SIGTERM ended
 IN_PLAY = 3  # batches in their rounds at once: two steps in a row learn from different ones, and robots have time
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """One training run; every field can be set in the JSON file that ``train`` takes.
-
-    Attributes:
-        datasets: Folders in the Decathlon layout.
-        pseudo: Folder of class-free objects, or None.
-        start: Weights to start from (``.safetensors`` or checkpoint); None for random.
-        budget_seconds: Training time after which the learning rate has reached its end.
-        batch: Samples per step.
-        learning_rate: For new modules; the pretrained trunk gets ``trunk_factor`` of it.
-        keep_statistics: Batch norms of the pretrained part keep their statistics, as is best for small batches.
-        warmup_steps: Steps in which the learning rate rises to its full value.
-        rounds: Most corrections of a batch, each with one more prompt of a robot; every answer is learnt from.
-        first_share: Batches without any: the first answer matters most.
-        later_factor: How much rarer each further round is than the one before it.
-        again_share: Rounds that add no prompt: the network sees its own answer again.
-        edge_weight: Weight of the edge loss against 1 for the mask.
-        quality_weight: Weight of the loss of the quality head, where the network has one.
-        workers: Processes that draw samples; 0 for this one.
-        robots: Processes that draw the prompts of the rounds; 0 for this one. With them a GPU learns from one batch
-            while robots look at another.
-        report_every: Steps over which what is logged is averaged.
-        save_every: Seconds between two checkpoints.
-    """
-
-    datasets: tuple[str, ...]
-    pseudo: str | None = None
-    start: str | None = None
-    budget_seconds: float = 5400.0
-    batch: int = 8
-    learning_rate: float = 5e-4
-    trunk_factor: float = 0.3
-    keep_statistics: bool = True
-    warmup_steps: int = 100
-    rounds: int = 3
-    first_share: float = 0.5
-    later_factor: float = 1.0
-    again_share: float = 0.0
-    edge_weight: float = 0.5
-    quality_weight: float = 0.2
-    seed: int = 1
-    workers: int = 1
-    robots: int = 0
-    report_every: int = 50
-    save_every: float = 300.0
-    device: str = "auto"
-    network: EdgeFlowConfig = field(default_factory=EdgeFlowConfig)
-    samples: SampleConfig = field(default_factory=SampleConfig)
-
-    @classmethod
-    def read(cls, path: Path) -> TrainConfig:
-        """From JSON."""
-        fields: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        fields["datasets"] = tuple(fields["datasets"])
-        fields["network"] = EdgeFlowConfig(**fields.get("network", {}))
-        samples = fields.get("samples", {})
-        if "extent" in samples:
-            samples["extent"] = tuple(samples["extent"])
-        fields["samples"] = SampleConfig(**samples)
-        return cls(**fields)
 
 
 class Trainer:
@@ -314,40 +252,6 @@ def agreed(seconds: float) -> float:
 def channels_last(network: EdgeFlow, device: torch.device) -> EdgeFlow:
     """Move a network to a device, its weights laid out as convolutions run fastest."""
     return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What a trainer saved: ``network``, ``average``, ``optimiser``, ``step``, ``seconds`` and ``config`` (JSON)."""
-    # Learning rates were once saved as NumPy scalars, which PyTorch only reads when told that they are harmless.
-    scalar: Any = np.float64(0).__reduce__()[0]
-    with torch.serialization.safe_globals([scalar, np.dtype, np.dtypes.Float64DType]):
-        return torch.load(path, map_location=device, weights_only=True)
-
-
-def load_into(network: EdgeFlow, path: Path) -> None:
-    """Copy weights from a ``.safetensors`` file or a checkpoint (its running average) into a network.
-
-    A quality head that the weights lack keeps its start: it listens to the rest and changes nothing.
-
-    Raises:
-        ModelError: The weights do not fit the network.
-    """
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        state = load_file(path)
-    else:
-        state = read_checkpoint(path)["average"]
-    try:
-        missing, unknown = network.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        raise ModelError(
-            f"The weights in {path} do not fit the network: {str(error).splitlines()[-1].strip()}"
-        ) from None
-    missing = [name for name in missing if not name.startswith("quality.")]
-    if missing or unknown:
-        name = [*missing, *unknown][0]
-        raise ModelError(f"The weights in {path} do not fit the network ({name}); give the config they were made with.")
 
 
 def gather_cases(config: TrainConfig) -> tuple[list[Case], list[Case]]:

@@ -11,7 +11,7 @@ from benchmarks.ablations import VARIANTS, NeighbourSamples, Variant, VariantTra
 from edgeflow_med.network import EdgeFlowConfig
 from edgeflow_med.predictors.crop import Crop
 from edgeflow_med.training.cases import Case
-from edgeflow_med.training.loop import TrainConfig
+from edgeflow_med.training.config import TrainConfig
 from edgeflow_med.training.samples import SampleConfig, Samples
 
 CONFIG = TrainConfig(

@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 from edgeflow_med.network import EdgeFlow, EdgeFlowConfig
 from edgeflow_med.training.burst import BurstError, coarse, collect, main, pack, train, unpack
 from edgeflow_med.training.cases import is_validation, read_cases
+from edgeflow_med.training.checkpoints import load_into, read_checkpoint
+from edgeflow_med.training.config import TrainConfig
 from edgeflow_med.training.export import export
-from edgeflow_med.training.loop import TrainConfig, load_into, read_checkpoint
 
 NETWORK = {"ocr_channels": 8, "size": "lite", "dropout": 0.0}
 

@@ -10,8 +10,10 @@ from safetensors.torch import load_file
 from edgeflow_med.errors import ModelError, ReadError
 from edgeflow_med.network import EdgeFlow, EdgeFlowConfig
 from edgeflow_med.predictors.zoom import ZoomPolicy
+from edgeflow_med.training.checkpoints import read_checkpoint
+from edgeflow_med.training.config import TrainConfig
 from edgeflow_med.training.export import export, main, to_half
-from edgeflow_med.training.loop import TrainConfig, Trainer, read_checkpoint
+from edgeflow_med.training.loop import Trainer
 from edgeflow_med.weights import MODEL_FILE, checksum, load_network, open_bundle
 
 

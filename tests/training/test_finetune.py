@@ -9,8 +9,8 @@ import pytest
 
 from edgeflow_med.errors import EdgeFlowError, ReadError
 from edgeflow_med.predictors import load_predictor
+from edgeflow_med.training.checkpoints import read_checkpoint
 from edgeflow_med.training.finetune import finetune
-from edgeflow_med.training.loop import read_checkpoint
 from edgeflow_med.weights import find_bundle, load_network
 
 

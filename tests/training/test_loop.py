@@ -17,16 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from edgeflow_med.network import EdgeFlow, EdgeFlowConfig, EdgeFlowOutput
-from edgeflow_med.training.loop import (
-    TERMINATED,
-    TrainConfig,
-    Trainer,
-    computes_in_bfloat16,
-    gather_cases,
-    load_into,
-    read_checkpoint,
-    run,
-)
+from edgeflow_med.training.checkpoints import load_into, read_checkpoint
+from edgeflow_med.training.config import TrainConfig
+from edgeflow_med.training.loop import TERMINATED, Trainer, computes_in_bfloat16, gather_cases, run
 from edgeflow_med.training.losses import Losses, overlap
 from edgeflow_med.training.robots import Robots, draw_round
 from edgeflow_med.training.samples import SampleConfig, Samples, boundary

@@ -7,7 +7,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from edgeflow_med.network import EdgeFlow, EdgeFlowConfig
-from edgeflow_med.training.loop import load_into
+from edgeflow_med.training.checkpoints import load_into
 from edgeflow_med.training.shrink import main
 from edgeflow_med.weights import find_bundle
 
