@@ -122,7 +122,8 @@ class VariantTrainer(Trainer):
             found.append(overlap(output.mask, batch["target"]).cpu())
             batch["previous"] = torch.cat([torch.sigmoid(o.float()) for o in (output.mask, output.edge)], dim=1)
             guess = batch["previous"][:, 0].cpu().numpy() >= 0.5
-            drawn = torch.from_numpy(draw_round(guess, truth, np.arange(len(guess)) + 1000 * n, 0.0))
+            clicks = draw_round(guess, truth, np.arange(len(guess)) + 1000 * n, np.zeros(len(guess), bool))
+            drawn = torch.from_numpy(clicks)
             batch["guidance"] = torch.maximum(batch["guidance"], drawn.to(self.device, torch.float32))
         return found
 

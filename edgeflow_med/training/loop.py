@@ -130,7 +130,7 @@ class Trainer:
 
     def _rounds(self, batch: dict[str, Tensor]) -> Iterator[dict[str, float]]:
         """Learns from a batch, then some times over from its own answer and a robot's next prompt; yields losses."""
-        truth = batch["target"].numpy()[:, 0] >= 0.5
+        truth, scribbles = batch["target"].numpy()[:, 0] >= 0.5, batch["scribbles"].numpy()
         batch = {name: part.to(self.device, non_blocking=True) for name, part in batch.items()}
         batch["image"] = normalise(batch["image"]).to(memory_format=torch.channels_last)
         for left in reversed(range(1 + int(self.rng.choice(self.config.rounds + 1, p=self._round_shares())))):
@@ -142,7 +142,7 @@ class Trainer:
             if left and self.rng.random() >= self.config.again_share:
                 guess = (batch["previous"][:, 0] >= 0.5).cpu().numpy()
                 seeds = self.rng.integers(2**62, size=len(guess))
-                prompts = self.robots.ask(guess, truth, seeds, self.config.samples.scribble_share)
+                prompts = self.robots.ask(guess, truth, seeds, scribbles)
             yield losses
             if prompts is not None:  # the robots drew while other batches were learnt from
                 drawn = torch.from_numpy(prompts()).to(self.device)

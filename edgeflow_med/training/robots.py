@@ -16,7 +16,7 @@ Masks = NDArray[np.bool_]
 Seeds = NDArray[np.int64]
 
 
-def draw_round(guess: Masks, truth: Masks, seeds: Seeds, scribble_share: float) -> Masks:
+def draw_round(guess: Masks, truth: Masks, seeds: Seeds, scribbles: Masks) -> Masks:
     """One more prompt for each of some answers, in its larger error region.
 
     A click is drawn from the deep part of the region, a scribble as in :mod:`edgeflow_med.training.samples`.
@@ -25,13 +25,13 @@ def draw_round(guess: Masks, truth: Masks, seeds: Seeds, scribble_share: float) 
         guess: Answers ``(N, S, S)``.
         truth: What they should have been, ``(N, S, S)``.
         seeds: ``(N,)``; a prompt depends on its answer and its seed alone.
-        scribble_share: Prompts that are scribbles.
+        scribbles: Whose prompt is a scribble, ``(N,)``.
 
     Returns:
         Positive and negative prompts as drawn into the guidance, ``(N, 2, S, S)``; nothing where nothing is wrong.
     """
     drawn = np.zeros((len(guess), 2, *guess.shape[1:]), np.float32)
-    for one, wrong, right, seed in zip(drawn, guess, truth, seeds, strict=True):
+    for one, wrong, right, seed, scribble in zip(drawn, guess, truth, seeds, scribbles, strict=True):
         rng = np.random.default_rng(seed)
         regions = (right & ~wrong, wrong & ~right)
         boxes = [depths_of(region) for region in regions]
@@ -39,7 +39,7 @@ def draw_round(guess: Masks, truth: Masks, seeds: Seeds, scribble_share: float) 
         top, left, depths = boxes[sign]
         if depths.max() < 1.0:
             continue
-        if rng.random() < scribble_share:
+        if scribble:
             stroke = draw_scribble(regions[sign], sign == 0, rng)
             one[:] = draw_prompts([stroke], Crop.whole(right.shape))
             continue
@@ -62,14 +62,14 @@ class Robots:
         if self.pool is not None:  # they start now, before CUDA and data loaders do
             self.pool.submit(int).result()
 
-    def ask(self, guess: Masks, truth: Masks, seeds: Seeds, scribble_share: float) -> Callable[[], Masks]:
+    def ask(self, guess: Masks, truth: Masks, seeds: Seeds, scribbles: Masks) -> Callable[[], Masks]:
         """Like :func:`draw_round`, but returns at once: what is returned waits for the prompts when it is called."""
         if self.pool is None:
-            drawn = draw_round(guess, truth, seeds, scribble_share)
+            drawn = draw_round(guess, truth, seeds, scribbles)
             return lambda: drawn
         shape = (2, *guess.shape[1:])
         parts: list[Future[Any]] = [
-            self.pool.submit(_draw_packed, guess[part], truth[part], seeds[part], scribble_share)
+            self.pool.submit(_draw_packed, guess[part], truth[part], seeds[part], scribbles[part])
             for part in np.array_split(np.arange(len(guess)), min(self.processes, len(guess)))
         ]
         return lambda: np.concatenate([_unpack(part.result(), shape) for part in parts])
@@ -80,9 +80,9 @@ class Robots:
             self.pool.shutdown(cancel_futures=True)
 
 
-def _draw_packed(guess: Masks, truth: Masks, seeds: Seeds, scribble_share: float) -> NDArray[np.uint8]:
+def _draw_packed(guess: Masks, truth: Masks, seeds: Seeds, scribbles: Masks) -> NDArray[np.uint8]:
     """Eight pixels a byte: between processes the size is what costs."""
-    drawn = draw_round(guess, truth, seeds, scribble_share)
+    drawn = draw_round(guess, truth, seeds, scribbles)
     return np.packbits(drawn.reshape(len(drawn), -1), axis=1)
 
 

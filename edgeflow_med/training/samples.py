@@ -52,7 +52,7 @@ class SampleConfig:
         correct_share: Samples that start from a corrupted mask.
         silent_share: Of the corrections, those without any prompt: the image alone tells what is wrong.
         pseudo_share: Samples of a case with class-free objects that use one.
-        scribble_share: First prompts, and corrections of the network's answers, that are scribbles.
+        scribble_share: Readers who scribble; they keep to it, in corrections of the network's answers too.
         region_share: First prompts on an empty slice that are a box or a lasso.
         line_share: First prompts on an empty slice that are a measured line.
         excluded_share: Samples that know of other labelled structures on the slice.
@@ -86,7 +86,8 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
     """An endless-enough stream of samples; sample ``n`` depends on the seed and ``n`` alone.
 
     Each item holds float32 tensors: ``image (1, S, S)`` in [0, 1], ``target (1, S, S)`` and its outline ``edge``, two
-    pixels wide, ``previous (2, S, S)`` mask and edge, ``guidance (2, S, S)`` positive and negative.
+    pixels wide, ``previous (2, S, S)`` mask and edge, ``guidance (2, S, S)`` positive and negative; and ``scribbles``,
+    bool, whether the reader scribbles instead of clicking.
     """
 
     def __init__(self, cases: Sequence[Case], config: SampleConfig, length: int, seed: int) -> None:
@@ -140,13 +141,14 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
         patch = np.asarray(self.augment(patch)).clip(0, 1)
         previous = np.zeros((2, *wanted.shape), np.float32)
         strokes: list[Stroke] = []
+        scribbles = bool(rng.random() < self.config.scribble_share)
         if neighbour is not None:
             previous = state_of(corrupt(orient(crop.extract(neighbour) >= 0.5, turn), rng, mild=True), rng)
         elif rng.random() < self.config.correct_share:
             previous = state_of(corrupt(wanted, rng, mild=False), rng)
         alone = neighbour is not None or (previous.any() and rng.random() < self.config.silent_share)
         if not alone or rng.random() < 0.1:
-            strokes = first_prompts(wanted, previous[0] >= 0.5, self.config, rng)
+            strokes = first_prompts(wanted, previous[0] >= 0.5, scribbles, self.config, rng)
         identity = Crop.whole(wanted.shape)
         if not previous.any():
             previous[0] = fill_regions(strokes, identity)
@@ -159,6 +161,7 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
             "edge": torch.from_numpy(boundary(wanted)[None].astype(np.float32)),
             "previous": torch.from_numpy(previous),
             "guidance": torch.from_numpy(guidance),
+            "scribbles": torch.tensor(scribbles),
         }
 
     def picture(self, case: Case, axis: int, number: int, crop: Crop, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -314,7 +317,9 @@ def state_of(mask: Mask, rng: np.random.Generator) -> NDArray[np.float32]:
     return np.stack([probability, edge]).astype(np.float32)
 
 
-def first_prompts(wanted: Mask, current: Mask, config: SampleConfig, rng: np.random.Generator) -> list[Stroke]:
+def first_prompts(
+    wanted: Mask, current: Mask, scribbles: bool, config: SampleConfig, rng: np.random.Generator
+) -> list[Stroke]:
     """What a reader would give first: on an empty slice inside the target, else where the mask is wrong."""
     if wanted.any() and not current.any():
         kind = rng.random()
@@ -330,7 +335,7 @@ def first_prompts(wanted: Mask, current: Mask, config: SampleConfig, rng: np.ran
         region = missing if positive else excess
     if not region.any():
         return []
-    if rng.random() < config.scribble_share:
+    if scribbles:
         return [draw_scribble(region, positive, rng)]
     strokes = [Stroke((draw_point(region, rng),), positive)]
     if rng.random() < 0.15:

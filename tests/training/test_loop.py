@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from tests.region_growing import disk
 
 SIZE = 48
 SEEDS = np.arange(10)
+SCRIBBLES = SEEDS % 2 == 1
 
 
 @pytest.fixture
@@ -223,7 +225,7 @@ def test_a_robot_click_lies_deep_in_the_larger_error(missing: bool) -> None:
     target, guess = disk((SIZE, SIZE), (15, 16), 12), disk((SIZE, SIZE), (15, 16), 4)
     if not missing:
         target, guess = guess, target
-    (prompts,) = draw_round(guess[None], target[None], SEEDS[:1], 0.0)
+    (prompts,) = draw_round(guess[None], target[None], SEEDS[:1], SCRIBBLES[:1])
     drawn, other = prompts if missing else prompts[::-1]
     assert drawn.sum() == pytest.approx(np.pi * 25, rel=0.1)
     assert not other.any()
@@ -233,7 +235,7 @@ def test_a_robot_click_lies_deep_in_the_larger_error(missing: bool) -> None:
 
 def test_a_robot_scribble_stays_in_the_larger_error() -> None:
     target, guess = (np.repeat(disk((SIZE, SIZE), (15, 16), radius)[None], len(SEEDS), 0) for radius in (12, 3))
-    drawn = draw_round(guess, target, SEEDS, 1.0)
+    drawn = draw_round(guess, target, SEEDS, np.ones(len(SEEDS), bool))
     assert not drawn[:, 1].any()
     assert drawn[:, 0].any((1, 2)).all()
     assert not (drawn[:, 0] & ~disk((SIZE, SIZE), (15, 16), 20)).any()  # at most its width beyond the error
@@ -242,14 +244,34 @@ def test_a_robot_scribble_stays_in_the_larger_error() -> None:
 
 def test_there_is_no_prompt_where_nothing_is_wrong() -> None:
     mask = disk((SIZE, SIZE), (15, 16), 12)[None]
-    assert not draw_round(mask, mask, SEEDS[:1], 0.5).any()
+    assert not draw_round(mask, mask, SEEDS[:1], SCRIBBLES[:1]).any()
+
+
+def test_a_dialogue_keeps_its_tool(config: TrainConfig, batch: dict[str, Tensor], tmp_path: Path) -> None:
+    """Who clicked first goes on clicking, who scribbled goes on scribbling."""
+    trainer = Trainer(replace(config, rounds=8, first_share=0.0, later_factor=2.0), tmp_path)
+    batch = {**batch, "target": batch["target"][:1].repeat(2, 1, 1, 1), "scribbles": torch.tensor([True, False])}
+    areas: list[list[int]] = []
+    ask = trainer.robots.ask
+
+    def asked(*arguments: Any) -> Callable[[], np.ndarray]:
+        prompts = ask(*arguments)
+        areas.append(prompts().sum((1, 2, 3)).tolist())
+        return prompts
+
+    trainer.robots.ask = asked  # type: ignore[method-assign]
+    for _ in range(3):
+        list(trainer._rounds(clone(batch)))
+    strokes, clicks = np.array(areas).T
+    assert len(clicks) >= 3
+    assert clicks.max() <= 81 < strokes.max()  # a click is a disk of radius 5
 
 
 def test_robots_in_processes_of_their_own_draw_the_same() -> None:
     guess, truth = (np.stack([disk((SIZE, SIZE), (15, c), radius) for c in range(14, 24)]) for radius in (3, 12))
     robots = Robots(2)
-    answers = robots.ask(guess, truth, SEEDS, 0.5)
-    np.testing.assert_array_equal(answers(), draw_round(guess, truth, SEEDS, 0.5))
+    answers = robots.ask(guess, truth, SEEDS, SCRIBBLES)
+    np.testing.assert_array_equal(answers(), draw_round(guess, truth, SEEDS, SCRIBBLES))
     robots.close()
 
 

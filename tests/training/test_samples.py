@@ -77,8 +77,10 @@ def test_every_situation_of_use_occurs(samples: list[dict[str, torch.Tensor]]) -
 def test_samples_are_what_the_network_takes(samples: list[dict[str, torch.Tensor]]) -> None:
     channels = {"image": 1, "target": 1, "edge": 1, "previous": 2, "guidance": 2}
     for sample in samples:
-        assert {name: tuple(t.shape) for name, t in sample.items()} == {n: (c, 48, 48) for n, c in channels.items()}
-        for tensor in sample.values():
+        assert sample["scribbles"].dtype == torch.bool
+        pictures = {name: tensor for name, tensor in sample.items() if name != "scribbles"}
+        assert {name: tuple(t.shape) for name, t in pictures.items()} == {n: (c, 48, 48) for n, c in channels.items()}
+        for tensor in pictures.values():
             assert tensor.dtype == torch.float32
             assert 0 <= tensor.min() <= tensor.max() <= 1
         assert set(sample["target"].unique().tolist()) <= {0.0, 1.0}
@@ -172,20 +174,20 @@ def test_a_state_is_like_an_answer_of_the_network() -> None:
 
 def test_corrections_lie_where_the_mask_is_wrong() -> None:
     wanted, rng = disk((64, 64), (32, 32), 20), np.random.default_rng(0)
-    config = replace(CONFIG, scribble_share=0.0)
     too_small, too_large = disk((64, 64), (32, 20), 8), wanted | disk((64, 64), (10, 50), 12)
     for _ in range(20):
-        stroke = first_prompts(wanted, too_small, config, rng)[0]
+        stroke = first_prompts(wanted, too_small, False, CONFIG, rng)[0]
         row, column = (int(v) for v in stroke.points[0])
         assert stroke.positive
         assert wanted[row, column]
         assert not too_small[row, column]
-        stroke = first_prompts(wanted, too_large, config, rng)[0]
+        stroke = first_prompts(wanted, too_large, False, CONFIG, rng)[0]
         row, column = (int(v) for v in stroke.points[0])
         assert not stroke.positive
         assert too_large[row, column]
         assert not wanted[row, column]
-    assert first_prompts(wanted, wanted, config, rng) == []
+    assert first_prompts(wanted, wanted, False, CONFIG, rng) == []
+    assert first_prompts(wanted, too_small, True, CONFIG, rng)[0].width > 0
 
 
 def test_points_are_deep_and_scribbles_stay_inside() -> None:
