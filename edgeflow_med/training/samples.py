@@ -33,6 +33,7 @@ from edgeflow_med.predictors.strokes import box_stroke, line_stroke
 from edgeflow_med.predictors.zoom import exclude
 from edgeflow_med.simulation import Scribbles
 from edgeflow_med.training.cases import Case, Value, plane
+from edgeflow_med.training.lesions import plant_lesions
 from edgeflow_med.windows import CT_PRESETS
 
 BEND = 8  # pixels of a crop to one of the noise that bends a mask
@@ -57,6 +58,7 @@ class SampleConfig:
         line_share: First prompts on an empty slice that are a measured line.
         excluded_share: Samples that know of other labelled structures on the slice.
         synthetic_share: Samples whose image is painted anew from labels and tissue classes, in contrasts of no scanner.
+        lesion_share: First prompts and corrections that mean a blob painted into the image.
         extent: Smallest and largest ratio of the target's extent to the crop's side.
         weights: Relative weight of data sets that should not count 1.
     """
@@ -72,6 +74,7 @@ class SampleConfig:
     line_share: float = 0.06
     excluded_share: float = 0.2
     synthetic_share: float = 0.0
+    lesion_share: float = 0.0
     extent: tuple[float, float] = (0.12, 0.85)
     weights: dict[str, float] = field(default_factory=dict)
 
@@ -138,6 +141,9 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
         others = orient(crop.extract((plane(case.labels, axis, scene.number) > 0) & ~target) >= 0.5, turn) & ~wanted
         if rng.random() < self.config.synthetic_share:
             patch = repaint(patch[0], (wanted, others), rng)[None]
+        planted = neighbour is None and rng.random() < self.config.lesion_share and plant_lesions(patch[0], rng)
+        if planted:
+            patch, wanted, others = planted[0][None], planted[1], others & ~planted[1]
         patch = np.asarray(self.augment(patch)).clip(0, 1)
         previous = np.zeros((2, *wanted.shape), np.float32)
         strokes: list[Stroke] = []
