@@ -7,7 +7,7 @@ backend only answers one square.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,7 +20,6 @@ from edgeflow_med.predictors.crop import Crop, draw_prompts, fill_regions
 from edgeflow_med.predictors.obey import MARGIN, obey
 
 Square = NDArray[np.float32]
-MIRRORS: tuple[tuple[int, ...], ...] = ((-1,), (-2,), (-2, -1))  # axes of a square
 EXCLUDED = 1 / (1 + float(np.exp(MARGIN)))  # most that a pixel of another segment may get
 
 
@@ -48,7 +47,6 @@ class ZoomPolicy:
         expansion: Side of the crop over the longer side of the object, once it is known.
         smallest_side: No crop is smaller.
         tolerance: A first answer stands if the crop it asks for differs by less than this factor.
-        mirrored: A first answer is the mean of those to the crop and to its three mirror images.
     """
 
     size: int = 256
@@ -56,7 +54,6 @@ class ZoomPolicy:
     expansion: float = 1.8
     smallest_side: float = 32.0
     tolerance: float = 1.5
-    mirrored: bool = False
 
 
 class ZoomPredictor(ABC):
@@ -84,22 +81,19 @@ class ZoomPredictor(ABC):
     def predict(self, request: SliceRequest) -> Prediction:
         """Answer one request; see :class:`edgeflow_med.predictors.base.Predictor`."""
         crop = self._first_crop(request)
-        answer = self._answer(request, crop)
+        probability, edge, quality = self._answer(request, crop)
         for _ in range(2):  # once to fit the object, once more if it still runs out of the crop
-            better = self._better_crop(request, crop, answer.probability)
+            better = self._better_crop(request, crop, probability)
             if better is None:
                 break
             crop = better
-            answer = self._answer(request, crop)
-        if self.policy.mirrored and request.previous is None:
-            answer = mean_answer([answer, *(self._answer(request, crop, axes) for axes in MIRRORS)])
-        probability, edge, quality = answer
+            probability, edge, quality = self._answer(request, crop)
         obeyed = obey(probability, request.image, request.spacing, request.strokes)
         if request.excluded is not None:
             obeyed[request.excluded] = np.minimum(obeyed[request.excluded], EXCLUDED)
         return Prediction(obeyed, edge, expected_iou(obeyed) if quality is None else quality)
 
-    def _answer(self, request: SliceRequest, crop: Crop, mirror: tuple[int, ...] = ()) -> SquareAnswer:
+    def _answer(self, request: SliceRequest, crop: Crop) -> SquareAnswer:
         previous = np.zeros((2, crop.size, crop.size), np.float32)
         if request.previous is not None:
             previous[0] = crop.extract(request.previous.probability)
@@ -109,11 +103,7 @@ class ZoomPredictor(ABC):
         guidance = draw_prompts(request.strokes, crop)
         if request.excluded is not None:
             exclude(guidance, crop.extract(request.excluded) >= 0.5)
-        square = (
-            np.ascontiguousarray(np.flip(part, mirror)) for part in (crop.extract(request.image), previous, guidance)
-        )
-        probability, edge, quality = self.infer(*square)
-        probability, edge = np.flip(probability, mirror), np.flip(edge, mirror)
+        probability, edge, quality = self.infer(crop.extract(request.image), previous, guidance)
         empty = np.zeros(request.image.shape, np.float32)
         return SquareAnswer(crop.paste(probability, empty), crop.paste(widen(edge, crop), empty), quality)
 
@@ -172,14 +162,6 @@ class ZoomPredictor(ABC):
         whole = max(height * request.spacing[0], width * request.spacing[1]) / min(request.spacing)
         side = float(np.clip(side, self.policy.smallest_side, max(whole, self.policy.smallest_side)))
         return Crop.around(centre, side, self.policy.size, (height, width), request.spacing)
-
-
-def mean_answer(answers: Sequence[SquareAnswer]) -> SquareAnswer:
-    """The mean of answers about the same pixels, and of what the network expects of them."""
-    probabilities, edges, qualities = zip(*answers, strict=True)
-    told = [quality for quality in qualities if quality is not None]
-    mean = float(np.mean(told)) if told else None
-    return SquareAnswer(np.mean(probabilities, axis=0), np.mean(edges, axis=0), mean)
 
 
 def exclude(guidance: Square, others: NDArray[np.bool_]) -> None:

@@ -283,12 +283,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("checkpoint", type=Path, help="checkpoint.pt of a training run")
     parser.add_argument("folder", type=Path, help="the bundle to write, e.g. weights/edgeflow_w18")
     parser.add_argument("--size", type=int, default=ZoomPolicy.size, help="side of the network's input")
-    parser.add_argument(
-        "--mirrored", action="store_true", help="first answers are the mean of those to four mirror images"
-    )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of evaluation reports")
     given = parser.parse_args(arguments)
-    bundle = export(given.checkpoint, given.folder, ZoomPolicy(size=given.size, mirrored=given.mirrored), given.results)
+    bundle = export(given.checkpoint, given.folder, ZoomPolicy(size=given.size), given.results)
     print(f"{given.folder}: {bundle.name} {bundle.version}")
 
 
