@@ -81,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for robot in asked.robots:
         mean = report.slice_figures(robot)["mean"]
-        print(f"{robot:10} {len(report.slices)} targets", *(f"{key} {mean[key]:.3f}" for key in KEYS), sep="  ")
+        targets = sum(record.robot == robot for record in report.slices)
+        print(f"{robot:10} {targets} targets", *(f"{key} {mean[key]:.3f}" for key in KEYS), sep="  ")
     return 0
 
 
