@@ -14,9 +14,10 @@ from edgeflow_med.training.samples import depths_of, draw_scribble
 
 Masks = NDArray[np.bool_]
 Seeds = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
-def draw_round(guess: Masks, truth: Masks, seeds: Seeds, scribbles: Masks) -> Masks:
+def draw_round(guess: Masks, truth: Masks, seeds: Seeds, scribbles: Flags) -> Masks:
     """One more prompt for each of some answers, in its larger error region.
 
     A click is drawn from the deep part of the region, a scribble as in :mod:`edgeflow_med.training.samples`.
@@ -24,7 +25,7 @@ def draw_round(guess: Masks, truth: Masks, seeds: Seeds, scribbles: Masks) -> Ma
     Args:
         guess: Answers ``(N, S, S)``.
         truth: What they should have been, ``(N, S, S)``.
-        seeds: ``(N,)``; a prompt depends on its answer and its seed alone.
+        seeds: ``(N,)``; a prompt depends on its answer, its seed and its tool alone.
         scribbles: Whose prompt is a scribble, ``(N,)``.
 
     Returns:
@@ -62,7 +63,7 @@ class Robots:
         if self.pool is not None:  # they start now, before CUDA and data loaders do
             self.pool.submit(int).result()
 
-    def ask(self, guess: Masks, truth: Masks, seeds: Seeds, scribbles: Masks) -> Callable[[], Masks]:
+    def ask(self, guess: Masks, truth: Masks, seeds: Seeds, scribbles: Flags) -> Callable[[], Masks]:
         """Like :func:`draw_round`, but returns at once: what is returned waits for the prompts when it is called."""
         if self.pool is None:
             drawn = draw_round(guess, truth, seeds, scribbles)
@@ -80,7 +81,7 @@ class Robots:
             self.pool.shutdown(cancel_futures=True)
 
 
-def _draw_packed(guess: Masks, truth: Masks, seeds: Seeds, scribbles: Masks) -> NDArray[np.uint8]:
+def _draw_packed(guess: Masks, truth: Masks, seeds: Seeds, scribbles: Flags) -> NDArray[np.uint8]:
     """Eight pixels a byte: between processes the size is what costs."""
     drawn = draw_round(guess, truth, seeds, scribbles)
     return np.packbits(drawn.reshape(len(drawn), -1), axis=1)

@@ -33,7 +33,7 @@ from edgeflow_med.predictors.strokes import box_stroke, line_stroke
 from edgeflow_med.predictors.zoom import exclude
 from edgeflow_med.simulation import Scribbles
 from edgeflow_med.training.cases import Case, Value, plane
-from edgeflow_med.training.lesions import plant_lesions
+from edgeflow_med.training.synthetic import plant_lesions, repaint
 from edgeflow_med.windows import CT_PRESETS
 
 BEND = 8  # pixels of a crop to one of the noise that bends a mask
@@ -258,22 +258,6 @@ def window_slice(case: Case, values: NDArray[np.generic], rng: np.random.Generat
     low += spread * rng.normal(0, 0.05)
     high += spread * rng.normal(0, 0.1)
     return np.clip((values.astype(np.float32) - low) / max(high - low, 0.2 * spread), 0, 1).astype(np.float32)
-
-
-def repaint(image: NDArray[np.float32], structures: Sequence[Mask], rng: np.random.Generator) -> NDArray[np.float32]:
-    """The same anatomy in another contrast, as SynthSeg does with label maps (Billot et al., arXiv 2107.09559).
-
-    Tissue classes, cut from the image's own grey at random quantiles, and structures get a random grey each.
-    """
-    cuts = np.quantile(image, np.sort(rng.uniform(0.05, 0.95, int(rng.integers(1, 5)))))
-    classes = np.digitize(image, cuts)
-    painted = rng.uniform(0, 1, len(cuts) + 1)[classes]
-    for structure in structures:
-        painted[structure] = rng.uniform(0, 1)
-    painted = ndimage.gaussian_filter(painted, rng.uniform(0.4, 1.2))
-    texture = ndimage.gaussian_filter(rng.normal(size=image.shape), rng.uniform(0.5, 3.0))
-    painted += rng.uniform(0.0, 0.1) * texture / (texture.std() + 1e-6) + rng.uniform(0, 0.5) * (image - image.mean())
-    return np.clip(painted, 0, 1).astype(np.float32)
 
 
 def orient(image: NDArray[Value], turn: int) -> NDArray[Value]:

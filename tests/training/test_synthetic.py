@@ -8,8 +8,9 @@ import torch
 from scipy import ndimage
 
 from edgeflow_med.training.cases import read_cases
-from edgeflow_med.training.lesions import MOST, plant_lesions
 from edgeflow_med.training.samples import SampleConfig, Samples
+from edgeflow_med.training.synthetic import MOST, plant_lesions, repaint
+from tests.region_growing import disk
 
 IMAGE = np.full((96, 96), 0.5, np.float32)
 
@@ -33,13 +34,22 @@ def test_a_lesion_shows_is_in_one_piece_and_is_not_alone() -> None:
     assert 0.3 < np.mean(signs) < 0.95  # lighter and darker ones
 
 
-def test_no_lesion_floats_in_air_or_would_not_show() -> None:
+def test_no_lesion_floats_in_air() -> None:
     assert plant_lesions(np.zeros((96, 96), np.float32), np.random.default_rng(0)) is None
     half = np.concatenate([np.zeros((96, 48), np.float32), np.full((96, 48), 0.5, np.float32)], axis=1)
     for seed in range(20):
         planted = plant_lesions(half, np.random.default_rng(seed))
         assert planted is not None
         assert planted[1][:, 44:].any()
+
+
+def test_no_lesion_is_lighter_than_white() -> None:
+    white = np.full((96, 96), 0.97, np.float32)
+    planted = [plant_lesions(white, np.random.default_rng(seed)) for seed in range(20)]
+    assert None in planted  # those that would have been lighter
+    darker = [image[target].mean() for image, target in filter(None, planted)]
+    assert darker
+    assert max(darker) < 0.95
 
 
 def test_a_sample_may_mean_a_planted_lesion(dataset: Path) -> None:
@@ -53,3 +63,18 @@ def test_a_sample_may_mean_a_planted_lesion(dataset: Path) -> None:
         assert not torch.equal(sample["target"], plain[n]["target"])
         away = ndimage.distance_transform_edt(~target.numpy())
         assert away[sample["guidance"][0].numpy() > 0].min() == 0  # the first prompt is about the lesion
+
+
+def test_painted_anew_the_anatomy_stays_and_the_contrast_changes() -> None:
+    wanted, other = disk((64, 64), (30, 34), 12), disk((64, 64), (30, 8), 5)
+    image = (0.4 + 0.3 * wanted + 0.01 * np.random.default_rng(0).normal(size=wanted.shape)).astype(np.float32)
+    brighter, edges = [], []
+    for seed in range(40):
+        painted = repaint(image, (wanted, other), np.random.default_rng(seed))
+        assert painted.dtype == np.float32
+        assert 0 <= painted.min() <= painted.max() <= 1
+        ring = disk((64, 64), (30, 34), 15) & ~disk((64, 64), (30, 34), 13)
+        brighter.append(np.median(painted[wanted]) > np.median(painted[ring]))
+        edges.append(abs(np.median(painted[wanted]) - np.median(painted[ring])))
+    assert 0.2 < np.mean(brighter) < 0.8  # any contrast occurs
+    assert np.median(edges) > 0.1  # and mostly there is one

@@ -1,10 +1,13 @@
-"""Lesions that nobody has: blobs painted into images, so that small targets of any kind occur in training.
+"""Images that no scanner made: the same anatomy in other contrasts, and lesions that nobody has.
 
-Labelled data hold few small lesions, and of few kinds. A blob lighter or darker than what is around it, with an outline
-as sharp or as vague as the image's own, stands for the others; several lie about, one of them is the target.
+Labelled data hold few contrasts, and few small lesions of few kinds. So tissue classes are painted anew, and blobs
+lighter or darker than what is around them, sharp or vague, are painted in; several lie about, one of them is the
+target.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,22 @@ CONTRAST = (0.08, 0.5)
 DARK_SHARE = 0.35
 
 
+def repaint(image: NDArray[np.float32], structures: Sequence[Mask], rng: np.random.Generator) -> NDArray[np.float32]:
+    """The same anatomy in another contrast, as SynthSeg does with label maps (Billot et al., arXiv 2107.09559).
+
+    Tissue classes, cut from the image's own grey at random quantiles, and structures get a random grey each.
+    """
+    cuts = np.quantile(image, np.sort(rng.uniform(0.05, 0.95, int(rng.integers(1, 5)))))
+    classes = np.digitize(image, cuts)
+    painted = rng.uniform(0, 1, len(cuts) + 1)[classes]
+    for structure in structures:
+        painted[structure] = rng.uniform(0, 1)
+    painted = ndimage.gaussian_filter(painted, rng.uniform(0.4, 1.2))
+    texture = ndimage.gaussian_filter(rng.normal(size=image.shape), rng.uniform(0.5, 3.0))
+    painted += rng.uniform(0.0, 0.1) * texture / (texture.std() + 1e-6) + rng.uniform(0, 0.5) * (image - image.mean())
+    return np.clip(painted, 0, 1).astype(np.float32)
+
+
 def plant_lesions(image: NDArray[np.float32], rng: np.random.Generator) -> tuple[NDArray[np.float32], Mask] | None:
     """Paint some blobs into an image.
 
@@ -26,7 +45,7 @@ def plant_lesions(image: NDArray[np.float32], rng: np.random.Generator) -> tuple
         rng: Chance.
 
     Returns:
-        The new image, and which of its pixels belong to the first blob; None where there is nothing but air.
+        The new image, and which of its pixels belong to the first blob; None where none has a place.
     """
     places = np.argwhere(ndimage.uniform_filter(image, 5) > AIR)
     if not len(places):
@@ -35,9 +54,13 @@ def plant_lesions(image: NDArray[np.float32], rng: np.random.Generator) -> tuple
     radius = side * float(np.exp(rng.uniform(*np.log(RADII))))
     contrast = float(rng.uniform(*CONTRAST)) * (-1 if rng.random() < DARK_SHARE else 1)
     vagueness = float(rng.uniform(0.4, 1 + 0.15 * radius))
-    wanted = int(rng.integers(1, MOST + 1))
-    painted, target, taken = image.copy(), None, np.zeros(image.shape, bool)
-    for _ in range(2 * MOST):
+    count = int(rng.integers(1, MOST + 1))
+    painted = image.copy()
+    blobs: list[Mask] = []
+    taken = np.zeros(image.shape, bool)
+    for _ in range(2 * MOST):  # attempts
+        if len(blobs) == count:
+            break
         blob = draw_blob(side, places[rng.integers(len(places))], radius * float(rng.uniform(0.6, 1.4)), rng)
         change = contrast * float(rng.uniform(0.7, 1.3))
         if not blob.any() or not 0 <= float(image[blob].mean()) + change <= 1:
@@ -47,13 +70,8 @@ def plant_lesions(image: NDArray[np.float32], rng: np.random.Generator) -> tuple
         taken |= blob
         depth = ndimage.gaussian_filter(blob.astype(np.float32), vagueness)
         painted += change * depth / max(float(depth.max()), 0.1)
-        target = blob if target is None else target
-        wanted -= 1
-        if not wanted:
-            break
-    if target is None:
-        return None
-    return np.clip(painted, 0, 1).astype(np.float32), target
+        blobs.append(blob)
+    return (np.clip(painted, 0, 1).astype(np.float32), blobs[0]) if blobs else None
 
 
 def draw_blob(side: int, centre: NDArray[np.int_], radius: float, rng: np.random.Generator) -> Mask:
