@@ -33,6 +33,7 @@ from edgeflow_med.predictors.strokes import box_stroke, line_stroke
 from edgeflow_med.predictors.zoom import exclude
 from edgeflow_med.simulation import Scribbles
 from edgeflow_med.training.cases import Case, Value, plane
+from edgeflow_med.training.superpixels import draw_superpixel
 from edgeflow_med.training.synthetic import plant_lesions, repaint
 from edgeflow_med.windows import CT_PRESETS
 
@@ -59,6 +60,7 @@ class SampleConfig:
         excluded_share: Samples that know of other labelled structures on the slice.
         synthetic_share: Samples whose image is painted anew from labels and tissue classes, in contrasts of no scanner.
         lesion_share: First prompts and corrections that mean a blob painted into the image.
+        superpixel_share: First prompts and corrections, of those that mean no such blob, that mean a piece of one grey.
         extent: Smallest and largest ratio of the target's extent to the crop's side.
         weights: Relative weight of data sets that should not count 1.
     """
@@ -75,6 +77,7 @@ class SampleConfig:
     excluded_share: float = 0.2
     synthetic_share: float = 0.0
     lesion_share: float = 0.0
+    superpixel_share: float = 0.0
     extent: tuple[float, float] = (0.12, 0.85)
     weights: dict[str, float] = field(default_factory=dict)
 
@@ -144,6 +147,10 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
         planted = neighbour is None and rng.random() < self.config.lesion_share and plant_lesions(patch[0], rng)
         if planted:
             patch, wanted, others = planted[0][None], planted[1], others & ~planted[1]
+        elif neighbour is None and rng.random() < self.config.superpixel_share:
+            found = draw_superpixel(patch[0], rng)
+            if found is not None:
+                wanted, others = found, others & ~found
         patch = np.asarray(self.augment(patch)).clip(0, 1)
         previous = np.zeros((2, *wanted.shape), np.float32)
         strokes: list[Stroke] = []
