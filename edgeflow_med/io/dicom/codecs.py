@@ -72,7 +72,7 @@ def decode(dataset: Dataset, numbers: Sequence[int], path: Source) -> Iterator[N
             yield from decode_by_itk(dataset, numbers[done:])
             return
         except (RuntimeError, OSError, ValueError, AttributeError) as error:
-            reason += f"; {one_line(error)}"
+            reason = one_line(error)  # pydicom has only said which plugins it lacks
     raise ReadError(f"{path.name}: the pixels cannot be decoded ({reason}).")
 
 
