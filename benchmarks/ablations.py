@@ -36,7 +36,7 @@ from edgeflow_med.training.samples import Samples, window_slice
 from edgeflow_med.weights import find_bundle
 
 RESULT = Path(__file__).parent / "results" / "ablations.json"
-PROMPTS = (1, 3, 5)  # robot clicks after which the IoU is reported
+PROMPTS = (1, 3, 5, 10)  # robot clicks after which the IoU is reported
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Variant:
         neighbours: Show the slices before and after in the colour channels, which are all grey otherwise.
         size: Side of the crop at the network, in pixels.
         pseudo: Whether objects without names are learnt from.
+        superpixels: Whether pieces of one grey are learnt from, where the config asks for them.
+        rounds: Most corrections in a row that are learnt from; None as in the config.
     """
 
     previous: tuple[bool, bool] = (True, True)
@@ -56,6 +58,15 @@ class Variant:
     neighbours: bool = False
     size: int = 192
     pseudo: bool = True
+    superpixels: bool = True
+    rounds: int | None = None
+
+    def config(self, asked: TrainConfig) -> TrainConfig:
+        """The unchanged training's config, changed."""
+        samples = replace(asked.samples, size=self.size)
+        if not self.superpixels:
+            samples = replace(samples, superpixel_share=0.0)
+        return replace(asked, samples=samples, rounds=asked.rounds if self.rounds is None else self.rounds)
 
 
 UNCHANGED = "unchanged"
@@ -68,6 +79,8 @@ VARIANTS = {
     "neighbouring slices as channels": Variant(neighbours=True),
     "crops of 256 pixels": Variant(size=256),
     "no objects without names": Variant(pseudo=False),
+    "no superpixels": Variant(superpixels=False),
+    "at most three corrections in a row": Variant(rounds=3),
 }
 
 
@@ -138,7 +151,7 @@ def validate(
     """
     asked = replace(
         trainer.config.samples, correct_share=0.0, scribble_share=0.0, region_share=0.0, line_share=0.0,
-        synthetic_share=0.0, pseudo_share=0.0, excluded_share=0.0,
+        synthetic_share=0.0, lesion_share=0.0, superpixel_share=0.0, pseudo_share=0.0, excluded_share=0.0,
     )  # fmt: skip
     found: dict[str, list[Tensor]] = {}
     samples = kind(cases, replace(asked, propagate_share=0.0), count, seed=77)
@@ -216,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in chosen:
             variant = VARIANTS[name]
             kind = NeighbourSamples if variant.neighbours else Samples
-            config = replace(asked, samples=replace(asked.samples, size=variant.size))
+            config = variant.config(asked)
             samples = kind(training if variant.pseudo else bare, config.samples, 10**9, seed=5)
             with tempfile.TemporaryDirectory() as folder:
                 trainer = VariantTrainer(config, Path(folder), variant)
