@@ -50,7 +50,6 @@ class Variant:
         size: Side of the crop at the network, in pixels.
         pseudo: Whether objects without names are learnt from.
         superpixels: Whether pieces of one grey are learnt from, where the config asks for them.
-        rounds: Most corrections in a row that are learnt from; None as in the config.
     """
 
     previous: tuple[bool, bool] = (True, True)
@@ -59,14 +58,13 @@ class Variant:
     size: int = 192
     pseudo: bool = True
     superpixels: bool = True
-    rounds: int | None = None
 
     def config(self, asked: TrainConfig) -> TrainConfig:
         """The unchanged training's config, changed."""
         samples = replace(asked.samples, size=self.size)
         if not self.superpixels:
             samples = replace(samples, superpixel_share=0.0)
-        return replace(asked, samples=samples, rounds=asked.rounds if self.rounds is None else self.rounds)
+        return replace(asked, samples=samples)
 
 
 UNCHANGED = "unchanged"
@@ -80,7 +78,6 @@ VARIANTS = {
     "crops of 256 pixels": Variant(size=256),
     "no objects without names": Variant(pseudo=False),
     "no superpixels": Variant(superpixels=False),
-    "at most three corrections in a row": Variant(rounds=3),
 }
 
 

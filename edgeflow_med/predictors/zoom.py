@@ -20,6 +20,8 @@ from edgeflow_med.predictors.crop import Crop, draw_prompts, fill_regions
 from edgeflow_med.predictors.obey import MARGIN, obey
 
 Square = NDArray[np.float32]
+FEW = 2  # negative prompts on a slice that a network can be trusted with
+MOST_GIVEN_BACK = 1.0  # logits
 EXCLUDED = 1 / (1 + float(np.exp(MARGIN)))  # most that a pixel of another segment may get
 
 
@@ -39,7 +41,7 @@ class SquareAnswer(NamedTuple):
 
 @dataclass(frozen=True)
 class ZoomPolicy:
-    """How crops are chosen; lengths are in pixels of the slice's finer axis.
+    """How crops are chosen, and what is made of the answers; lengths are in pixels of the slice's finer axis.
 
     Attributes:
         size: Side of the network's input.
@@ -47,6 +49,8 @@ class ZoomPolicy:
         expansion: Side of the crop over the longer side of the object, once it is known.
         smallest_side: No crop is smaller.
         tolerance: A first answer stands if the crop it asks for differs by less than this factor.
+        give_back: Logits that each negative prompt on the slice beyond the second adds to the mask, up to
+            ``MOST_GIVEN_BACK``; see :meth:`ZoomPredictor._give_back`.
     """
 
     size: int = 256
@@ -54,6 +58,7 @@ class ZoomPolicy:
     expansion: float = 1.8
     smallest_side: float = 32.0
     tolerance: float = 1.5
+    give_back: float = 0.0
 
 
 class ZoomPredictor(ABC):
@@ -88,6 +93,7 @@ class ZoomPredictor(ABC):
                 break
             crop = better
             probability, edge, quality = self._answer(request, crop)
+        probability = self._give_back(request, probability)
         obeyed = obey(probability, request.image, request.spacing, request.strokes)
         if request.excluded is not None:
             obeyed[request.excluded] = np.minimum(obeyed[request.excluded], EXCLUDED)
@@ -106,6 +112,20 @@ class ZoomPredictor(ABC):
         probability, edge, quality = self.infer(crop.extract(request.image), previous, guidance)
         empty = np.zeros(request.image.shape, np.float32)
         return SquareAnswer(crop.paste(probability, empty), crop.paste(widen(edge, crop), empty), quality)
+
+    def _give_back(self, request: SliceRequest, probability: Square) -> Square:
+        """Make up for negative prompts that together take away too much.
+
+        Networks learn from dialogues of a few prompts. After many, each negative one goes on to shrink the whole mask,
+        until small structures have melted; the prompts themselves are obeyed afterwards. Measured in
+        ``docs/explanation/edgeflow.md``.
+        """
+        negative = sum(not stroke.positive for stroke in request.strokes)
+        shift = min(self.policy.give_back * (negative - FEW), MOST_GIVEN_BACK)
+        if request.previous is None or shift <= 0:
+            return probability
+        odds = np.float32(np.exp(shift)) * probability
+        return odds / (odds + 1 - probability)
 
     def _first_crop(self, request: SliceRequest) -> Crop:
         known = request.previous.mask if request.previous is not None else None

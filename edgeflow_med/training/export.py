@@ -74,7 +74,8 @@ def export(
     Args:
         checkpoint: Written by :class:`edgeflow_med.training.loop.Trainer`; ``log.jsonl`` is read beside it.
         folder: The bundle's folder; its name is the model's name.
-        policy: How crops are chosen.
+        policy: How crops are chosen; None for that of the bundle that is replaced if its weights are the same, else for
+            the package's own.
         results: Folder of evaluation reports; those of exactly these weights are quoted.
         brakes: When propagation stops; None for those of the bundle that is replaced if its weights are the same, else
             for the package's own.
@@ -92,8 +93,10 @@ def export(
             (draft / part).mkdir(parents=True)
         save_file(to_half(state["average"]), draft / MODEL_FILE)
         (draft / MODEL_FILE).chmod(0o644)  # safetensors lets only the owner read
-        content = bundle_metadata(folder.name, config["network"], policy or ZoomPolicy(), checksum(draft / MODEL_FILE))
-        known = _same_weights(folder, content)
+        sha256 = checksum(draft / MODEL_FILE)
+        known = _same_weights(folder, sha256)
+        policy = policy or (ZoomPolicy(**known.policy) if known else ZoomPolicy())
+        content = bundle_metadata(folder.name, config["network"], policy, sha256)
         content["edgeflow"]["brakes"] = dict(brakes or {}) or (known.brakes if known else {})
         if known and (known.path / ONNX_FILE).is_file():
             shutil.copy2(known.path / ONNX_FILE, draft / ONNX_FILE)
@@ -112,12 +115,12 @@ def export(
     return Bundle(folder.name, folder, content)
 
 
-def _same_weights(folder: Path, content: Mapping[str, Any]) -> Bundle | None:
-    """The bundle in a folder, if it has the same weights as the new one."""
+def _same_weights(folder: Path, sha256: str) -> Bundle | None:
+    """The bundle in a folder, if it has these weights."""
     if not (folder / "configs" / "metadata.json").is_file():
         return None
     known = open_bundle(folder)
-    return known if known.sha256 == content["edgeflow"]["sha256"] else None
+    return known if known.sha256 == sha256 else None
 
 
 def to_half(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -282,10 +285,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m edgeflow_med.training.export", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="checkpoint.pt of a training run")
     parser.add_argument("folder", type=Path, help="the bundle to write, e.g. weights/edgeflow_w18")
-    parser.add_argument("--size", type=int, default=ZoomPolicy.size, help="side of the network's input")
+    parser.add_argument("--size", type=int, help="side of the network's input, with the rest of the policy as usual")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of evaluation reports")
     given = parser.parse_args(arguments)
-    bundle = export(given.checkpoint, given.folder, ZoomPolicy(size=given.size), given.results)
+    policy = None if given.size is None else ZoomPolicy(size=given.size)
+    bundle = export(given.checkpoint, given.folder, policy, given.results)
     print(f"{given.folder}: {bundle.name} {bundle.version}")
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest, Stroke
 from edgeflow_med.predictors.crop import Crop
-from edgeflow_med.predictors.zoom import ZoomPolicy, expected_iou, runs_out
+from edgeflow_med.predictors.zoom import Square, SquareAnswer, ZoomPolicy, expected_iou, runs_out
 from tests.region_growing import RegionGrower, disk, iou, picture
 
 
@@ -133,6 +133,41 @@ def test_a_mask_runs_out_of_a_crop_only_where_the_slice_goes_on() -> None:
     corner = Crop.around((0, 0), 40, 64, (100, 100), (1.0, 1.0))
     assert not runs_out(disk((100, 100), (0, 0), 20), corner)
     assert runs_out(disk((100, 100), (0, 0), 40), corner)
+
+
+class Slope(RegionGrower):
+    """Answers with a disk about the middle of the square that fades outwards, whatever it is asked."""
+
+    def infer(self, image: Square, previous: Square, guidance: Square) -> SquareAnswer:
+        rows, columns = np.indices(image.shape) - image.shape[0] / 2
+        logits = (40 - np.hypot(rows, columns)) / 8
+        return SquareAnswer((1 / (1 + np.exp(-logits))).astype(np.float32), np.zeros_like(image))
+
+
+def test_many_negative_prompts_do_not_melt_what_is_there() -> None:
+    image = np.zeros((128, 128), np.float32)
+    before = Prediction(disk(image.shape, (64, 64), 20).astype(np.float32), image, 0.9)
+    away = [click(3, 3 + 10 * n, positive=False) for n in range(12)]
+
+    def logit(give_back: float, negative: int, previous: Prediction | None = before) -> float:
+        request = SliceRequest(image, strokes=(click(64, 64), *away[:negative]), previous=previous)
+        probability = Slope(ZoomPolicy(size=128, give_back=give_back)).predict(request).probability[64, 90]
+        return float(np.log(probability / (1 - probability)))
+
+    for negative, more in ((0, 0.0), (2, 0.0), (3, 0.2), (6, 0.8), (12, 1.0)):
+        assert logit(0.2, negative) - logit(0.0, negative) == pytest.approx(more, abs=1e-3)
+    assert logit(0.2, 12, previous=None) == pytest.approx(logit(0.0, 12, previous=None))
+
+
+def test_what_is_given_back_never_overrules_a_prompt() -> None:
+    image = np.zeros((128, 128), np.float32)
+    before = Prediction(disk(image.shape, (64, 64), 20).astype(np.float32), image, 0.9)
+    inside = [click(64 + 2 * n, 64, positive=False) for n in range(1, 10)]
+    answer = Slope(ZoomPolicy(size=128, give_back=0.5)).predict(
+        SliceRequest(image, strokes=(click(64, 64), *inside), previous=before)
+    )
+    assert answer.mask[64, 64]
+    assert not any(answer.mask[64 + 2 * n, 64] for n in range(1, 10))
 
 
 def test_expected_iou_of_calibrated_probabilities() -> None:

@@ -97,12 +97,14 @@ def test_the_same_checkpoint_gives_the_same_checksum(checkpoint: Path, bundle_fo
     assert again.sha256 == open_bundle(bundle_folder).sha256
 
 
-def test_brakes_and_the_onnx_file_stay_while_the_weights_do(checkpoint: Path, dataset: Path, tmp_path: Path) -> None:
+def test_brakes_policy_and_the_onnx_file_stay_while_the_weights_do(checkpoint: Path, dataset: Path, tmp_path: Path) -> None:
     folder, brakes = tmp_path / "model", {"bias": -4.0}
     assert export(checkpoint, folder, results=tmp_path).brakes == {}
-    assert export(checkpoint, folder, results=tmp_path, brakes=brakes).brakes == brakes
+    policy = ZoomPolicy(size=128, give_back=0.2)
+    assert export(checkpoint, folder, policy, tmp_path, brakes).brakes == brakes
     (folder / "model.onnx").write_bytes(b"onnx")
-    assert export(checkpoint, folder, results=tmp_path).brakes == brakes
+    kept = export(checkpoint, folder, results=tmp_path)
+    assert (kept.brakes, kept.policy) == (brakes, asdict(policy))
     assert (folder / "model.onnx").read_bytes() == b"onnx"
     other = TrainConfig((str(dataset),), device="cpu", seed=8)
     Trainer(other, tmp_path / "run").save()
