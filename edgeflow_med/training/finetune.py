@@ -15,6 +15,8 @@ from edgeflow_med.training.model_card import read_source
 from edgeflow_med.weights import Bundle
 
 LEARNING_RATE = 1e-4  # a quarter of what the models of the package were trained with: there is something to keep
+# Corrections as the models of the package learnt them: shown fewer, a model would forget how to be corrected for long.
+ROUNDS, FIRST_SHARE, LATER_FACTOR = 6, 0.25, 0.75
 WARMUP_STEPS = 20  # a finetuning of ten minutes on a CPU has 200 steps
 
 
@@ -60,6 +62,9 @@ def finetune(  # noqa: PLR0913 - what, from what, where to, and how long
         batch=batch,
         learning_rate=LEARNING_RATE,
         warmup_steps=WARMUP_STEPS,
+        rounds=ROUNDS,
+        first_share=FIRST_SHARE,
+        later_factor=LATER_FACTOR,
         workers=workers,
         device=device,
         report_every=10,
