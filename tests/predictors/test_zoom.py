@@ -139,6 +139,7 @@ class Slope(RegionGrower):
     """Answers with a disk about the middle of the square that fades outwards, whatever it is asked."""
 
     def infer(self, image: Square, previous: Square, guidance: Square) -> SquareAnswer:
+        self.squares.append((image, previous, guidance))
         rows, columns = np.indices(image.shape) - image.shape[0] / 2
         logits = (40 - np.hypot(rows, columns)) / 8
         return SquareAnswer((1 / (1 + np.exp(-logits))).astype(np.float32), np.zeros_like(image))

@@ -98,7 +98,9 @@ def test_the_same_checkpoint_gives_the_same_checksum(checkpoint: Path, bundle_fo
     assert again.sha256 == open_bundle(bundle_folder).sha256
 
 
-def test_brakes_policy_and_the_onnx_file_stay_while_the_weights_do(checkpoint: Path, dataset: Path, tmp_path: Path) -> None:
+def test_brakes_policy_and_the_onnx_file_stay_while_the_weights_do(
+    checkpoint: Path, dataset: Path, tmp_path: Path
+) -> None:
     folder, brakes = tmp_path / "model", {"bias": -4.0}
     assert export(checkpoint, folder, results=tmp_path).brakes == {}
     policy = ZoomPolicy(size=128, give_back=0.2)
