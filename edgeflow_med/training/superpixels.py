@@ -18,6 +18,7 @@ COARSENESS = (40.0, 1000.0)
 AREA = (0.0015, 0.2)  # smallest and largest share of the image
 DEPTH = 0.25  # deepest point over the root of the area: 0.56 for a disk, 0.16 for a strip ten times as long as wide
 CONTRAST = 0.1  # grey across the outline
+ATTEMPTS = 6
 EVENNESS = 1.5  # contrast over the spread of the grey inside
 
 
@@ -38,7 +39,7 @@ def draw_superpixel(image: NDArray[np.float32], rng: np.random.Generator) -> Mas
     fits = (areas >= smallest) & (areas <= AREA[1] * image.size)
     fits[border(pieces)] = False
     found = np.flatnonzero(fits)
-    for label in rng.permutation(found)[:6]:
+    for label in rng.permutation(found)[:ATTEMPTS]:
         mask = smooth(snap(image, pieces == label))
         if mask.sum() >= smallest and stands_out(image, mask):
             return mask
