@@ -8,9 +8,10 @@ clear enough to learn from: up to where the image changes.
 from __future__ import annotations
 
 import numpy as np
+from monai.transforms.utils import get_largest_connected_component_mask
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.segmentation import felzenszwalb
+from skimage.segmentation import clear_border, felzenszwalb
 
 Mask = NDArray[np.bool_]
 AIR = 0.05  # nothing darker is an object
@@ -18,8 +19,8 @@ COARSENESS = (40.0, 1000.0)
 AREA = (0.0015, 0.2)  # smallest and largest share of the image
 DEPTH = 0.25  # deepest point over the root of the area: 0.56 for a disk, 0.16 for a strip ten times as long as wide
 CONTRAST = 0.1  # grey across the outline
-ATTEMPTS = 6
 EVENNESS = 1.5  # contrast over the spread of the grey inside
+ATTEMPTS = 6  # pieces looked at before it is given up
 
 
 def draw_superpixel(image: NDArray[np.float32], rng: np.random.Generator) -> Mask | None:
@@ -35,20 +36,15 @@ def draw_superpixel(image: NDArray[np.float32], rng: np.random.Generator) -> Mas
     coarseness = float(np.exp(rng.uniform(*np.log(COARSENESS))))
     smallest = max(12, round(AREA[0] * image.size))
     pieces = felzenszwalb(image, scale=coarseness, sigma=float(rng.uniform(0.5, 1.2)), min_size=smallest)
+    pieces = clear_border(pieces + 1)  # the crop cuts those off, and nothing is called 0
     areas = np.bincount(pieces.ravel())
-    fits = (areas >= smallest) & (areas <= AREA[1] * image.size)
-    fits[border(pieces)] = False
-    found = np.flatnonzero(fits)
+    areas[0] = 0
+    found = np.flatnonzero((areas >= smallest) & (areas <= AREA[1] * image.size))
     for label in rng.permutation(found)[:ATTEMPTS]:
         mask = smooth(snap(image, pieces == label))
         if mask.sum() >= smallest and stands_out(image, mask):
             return mask
     return None
-
-
-def border(pieces: NDArray[np.int_]) -> NDArray[np.int_]:
-    """Labels that touch the image's border: the crop cuts them off."""
-    return np.unique(np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]]))
 
 
 def snap(image: NDArray[np.float32], mask: Mask) -> Mask:
@@ -68,8 +64,7 @@ def snap(image: NDArray[np.float32], mask: Mask) -> Mask:
 def smooth(mask: Mask) -> Mask:
     """Without holes, hairs and crumbs."""
     opened = ndimage.binary_opening(ndimage.binary_fill_holes(mask), np.ones((3, 3)))
-    pieces, count = ndimage.label(opened)
-    return opened if count <= 1 else pieces == np.bincount(pieces[pieces > 0]).argmax()
+    return np.asarray(get_largest_connected_component_mask(opened, connectivity=1))
 
 
 def stands_out(image: NDArray[np.float32], mask: Mask) -> bool:
