@@ -3,7 +3,8 @@
     python -m benchmarks.validation ../shared/data/train --model edgeflow_lite
 
 The benchmark's own data are for reporting; nothing is chosen on them. Every data set keeps an eighth of its cases, by
-their names, out of training, and robot users are let loose on those.
+their names, out of training, and robot users are let loose on those. With `--seen` they are let loose on the others: a model
+that is no better there has not learnt its data by heart, it has not learnt enough.
 """
 
 from __future__ import annotations
@@ -24,20 +25,21 @@ from edgeflow_med.training.cases import validation_names
 KEYS = ("noc85", "iou@1", "iou@3", "iou@5")
 
 
-def validation_sets(data: Path, folder: Path) -> list[Path]:
-    """Data sets of links to the validation cases of those in ``data``."""
+def validation_sets(data: Path, folder: Path, *, seen: bool = False) -> list[Path]:
+    """Data sets of links to the validation cases of those in ``data``; with ``seen`` to all but those."""
     made = []
     for source in sorted(path.parent for path in data.glob("*/dataset.json")):
         names = [case_name(path) for path in (source / "imagesTr").glob("*.nii.gz")]
         held_out = validation_names(names)
-        for part in ("imagesTr", "labelsTr") if held_out else ():
+        used = sorted(set(names) - held_out if seen else held_out)
+        for part in ("imagesTr", "labelsTr") if used else ():
             (folder / source.name / part).mkdir(parents=True)
-            for name in held_out:
+            for name in used:
                 link = folder / source.name / part / f"{name}.nii.gz"
                 link.symlink_to((source / part / f"{name}.nii.gz").resolve())
-        if held_out:
+        if used:
             manifest = json.loads((source / "dataset.json").read_text("utf-8"))
-            manifest["training"] = [entry for entry in manifest["training"] if case_name(entry["image"]) in held_out]
+            manifest["training"] = [entry for entry in manifest["training"] if case_name(entry["image"]) in used]
             (folder / source.name / "dataset.json").write_text(json.dumps(manifest), "utf-8")
             made.append(folder / source.name)
     return made
@@ -58,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--robots", default="clicks,scribbles", metavar="A,B", help="clicks, noisy, scribbles")
     parser.add_argument("--targets", type=int, default=10, metavar="N", help="of each data set")
     parser.add_argument("--prompts", type=int, default=10, metavar="N", help="after so many a robot gives up")
+    parser.add_argument("--seen", action="store_true", help="on cases that the model was trained on")
     parser.add_argument("--seed", type=int, default=3, help="of the sample and of the robots")
     given = parser.parse_args(arguments)
     asked = Settings(
@@ -71,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder, make_progress(make_console()) as bar:
             task = bar.add_task(given.model, total=None)
             report = evaluate(
-                validation_sets(given.data, Path(folder)),
+                validation_sets(given.data, Path(folder), seen=given.seen),
                 load_predictor(given.model, "cpu"),
                 asked,
                 progress=lambda done, total, _: bar.update(task, completed=done, total=total),

@@ -22,6 +22,7 @@ NOT_MEASURED = (
     "and export again.\n"
 )
 
+FIGURES, UNTESTED = "\n## Figures", "## What it was never tested on"  # headings of the template
 CLICKS = ("noc80", "noc85", "noc90", "iou@1", "iou@3", "iou@5")
 PROPAGATION = ("start_interactions", "dice", "accepted", "overrun_median", "underrun_median")
 
@@ -123,6 +124,12 @@ def figures_text(reports: Sequence[Mapping[str, Any]]) -> str:
         if report["propagation"]:
             parts.append(_table("propagation from one slice: data set", report["propagation"], PROPAGATION))
     return "\n\n".join(parts) + "\n"
+
+
+def with_figures(card: str, figures: str) -> str:
+    """A finished card with other figures, as :func:`figures_text` makes them."""
+    before, rest = card.split(FIGURES, 1)
+    return f"{before}{FIGURES}\n\n{figures}\n{UNTESTED}{rest.split(UNTESTED, 1)[1]}"
 
 
 def _table(title: str, rows: Mapping[str, Mapping[str, float]], columns: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from benchmarks.validation import validation_sets
 from edgeflow_med.training.cases import validation_names
 
 
-def test_only_validation_cases_are_used(tmp_path: Path) -> None:
+def test_only_validation_cases_are_used_or_only_the_others(tmp_path: Path) -> None:
     names = [f"case_{number}" for number in range(40)]
     source = tmp_path / "data" / "Liver"
     for part in ("imagesTr", "labelsTr"):
@@ -21,3 +21,7 @@ def test_only_validation_cases_are_used(tmp_path: Path) -> None:
     assert 0 < len(held_out) < 20
     assert {path.name for path in (made / "imagesTr").iterdir()} == {f"{name}.nii.gz" for name in held_out}
     assert len(json.loads((made / "dataset.json").read_text("utf-8"))["training"]) == len(held_out)
+    (others,) = validation_sets(tmp_path / "data", tmp_path / "seen", seen=True)
+    assert {path.name for path in (others / "imagesTr").iterdir()} == {
+        f"{name}.nii.gz" for name in names if name not in held_out
+    }

@@ -1,6 +1,8 @@
-"""Write the README's figures from `benchmarks/results/`, so that they never differ from what was measured.
+"""Write all that is made from `benchmarks/results/`, so that no text differs from what was measured.
 
-python -m benchmarks.readme
+python -m benchmarks.publish
+
+That is the table and the curves of all methods, the figures in the README, and those in the models' cards and metadata.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeflow_med.evaluation import Report, read_report
-from edgeflow_med.weights import DEFAULT_MODEL, bundle_names
+from edgeflow_med.evaluation import Report, markdown, read_report, write_plot
+from edgeflow_med.training.model_card import figures_text, headline_figures, read_reports, with_figures
+from edgeflow_med.weights import DEFAULT_MODEL, bundle_names, find_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- figures: made by `python -m benchmarks.readme` -->", "<!-- end of figures -->"
-FIELD_BEGIN, FIELD_END = "<!-- field: made by `python -m benchmarks.readme` -->", "<!-- end of field -->"
+RESULTS = ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- figures: made by `python -m benchmarks.publish` -->", "<!-- end of figures -->"
+FIELD_BEGIN, FIELD_END = "<!-- field: made by `python -m benchmarks.publish` -->", "<!-- end of field -->"
 FIELD_PAGE = "docs/explanation/field.md"
 FIELD_ROWS = 8
 PICTURES = "docs/images/field"
@@ -63,12 +67,13 @@ def figures(ours: Report, others: Sequence[Report]) -> str:
         for name, entry in ours.volume_figures().items()
         if "mean" not in name
     ]
-    elsewhen = [
-        f"{report.predictor['name']} on {report.environment['date'][:10]}, {report.environment['cpu']}"
-        for report in others
-        if report.environment["date"][:10] != when
-    ]
-    dates = f" ({'; '.join(elsewhen)})" if elsewhen else ""
+    elsewhen: dict[str, list[str]] = {}
+    for report in others:
+        day = report.environment["date"][:10]
+        if day != when:
+            elsewhen.setdefault(f"on {day}, {report.environment['cpu']}", []).append(report.predictor["name"])
+    elsewhere = "; ".join(f"{', '.join(names)} {place}" for place, names in elsewhen.items())
+    dates = f" ({elsewhere})" if elsewhere else ""
     caption = (
         f"Measured {when} on {machine}{dates}, {ours.environment['cores']} cores, on {drawn} targets of "
         f"{len(ours.sets)} data sets of other patients, none seen in our training; robot clicks, mean over the data "
@@ -126,18 +131,38 @@ def between(text: str, begin: str, end: str, content: str) -> str:
     return f"{before}{begin}\n{content}\n{end}{rest.split(end)[1]}"
 
 
-def main() -> int:
-    """Replace what stands between the markers."""
-    results = ROOT / "benchmarks" / "results"
-    ours = read_report(results / f"{DEFAULT_MODEL}.json")
-    models = [results / f"{name}.json" for name in bundle_names() if name != DEFAULT_MODEL]
-    others = [read_report(path) for path in (*sorted(results.glob("peer_*.json")), *filter(Path.is_file, models))]
+def texts() -> dict[Path, str]:
+    """All texts that quote results, by file."""
+    ours, models, peers = read_results()
     readme = ROOT / "README.md"
-    text = between(readme.read_text("utf-8"), BEGIN, END, figures(ours, others))
-    whole = results / "field.json"
+    text = between(readme.read_text("utf-8"), BEGIN, END, figures(ours, [*peers, *models]))
+    whole = RESULTS / "field.json"
     if whole.is_file():
         text = between(text, FIELD_BEGIN, FIELD_END, field(json.loads(whole.read_text("utf-8"))))
-    readme.write_text(text, "utf-8")
+    made = {readme: text, RESULTS / "side_by_side.md": markdown([ours, *models, *peers])}
+    for bundle in map(find_bundle, bundle_names()):
+        measured = read_reports(RESULTS, bundle.name, bundle.version)
+        card = bundle.path / "docs" / "README.md"
+        made[card] = with_figures(card.read_text("utf-8"), figures_text(measured))
+        content = {**bundle.metadata, "eval_metrics": headline_figures(measured)}
+        made[bundle.path / "configs" / "metadata.json"] = json.dumps(content, indent=1) + "\n"
+    return made
+
+
+def read_results() -> tuple[Report, list[Report], list[Report]]:
+    """The reports of the default model, of the other models and of the peers."""
+    files = [RESULTS / f"{name}.json" for name in bundle_names() if name != DEFAULT_MODEL]
+    peers = sorted(RESULTS.glob("peer_*.json"))
+    ours = read_report(RESULTS / f"{DEFAULT_MODEL}.json")
+    return ours, [read_report(path) for path in files if path.is_file()], [read_report(path) for path in peers]
+
+
+def main() -> int:
+    """Write them, and the curves."""
+    for path, text in texts().items():
+        path.write_text(text, "utf-8")
+    ours, models, peers = read_results()
+    write_plot([ours, *models, *peers], RESULTS / "side_by_side.png")
     return 0
 
 
