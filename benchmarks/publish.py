@@ -45,13 +45,10 @@ def figures(ours: Report, others: Sequence[Report]) -> str:
     """The README's section: methods side by side, then the default model by data set, then its propagation."""
     when, machine = ours.environment["date"][:10], ours.environment["cpu"]
     head = ["", "NoC@85", "IoU after 1 click", "3 clicks", "5 clicks", "clicks obeyed"]
-    everyone = [
-        [
-            report.predictor["name"],
-            *numbers(report.slice_figures("clicks")["mean"], boxes=any(record.cost > 1 for record in report.slices)),
-        ]
-        for report in (*others, ours)
-    ]
+    everyone = []
+    for report in (*others, ours):
+        boxes = any(record.cost > 1 for record in report.slices if record.robot == "clicks")
+        everyone.append([report.predictor["name"], *numbers(report.slice_figures("clicks")["mean"], boxes=boxes)])
     drawn = sum(int(entry["targets"]) for name, entry in ours.slice_figures("clicks").items() if "mean" not in name)
     by_set = [
         [name, *numbers(entry)] for name, entry in ours.slice_figures("clicks").items() if name != "mean of larger"

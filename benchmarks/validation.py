@@ -3,8 +3,8 @@
     python -m benchmarks.validation ../shared/data/train --model edgeflow_lite
 
 The benchmark's own data are for reporting; nothing is chosen on them. Every data set keeps an eighth of its cases, by
-their names, out of training, and robot users are let loose on those. With `--seen` they are let loose on the others: a model
-that is no better there has not learnt its data by heart, it has not learnt enough.
+their names, out of training, and robot users are let loose on those. With `--seen` they are let loose on the others: a
+model that is no better there has not learnt its data by heart, it has not learnt enough.
 """
 
 from __future__ import annotations

@@ -8,6 +8,9 @@ how:
 - :class:`NoisyClicks`: somewhere around it, as a hand does.
 - :class:`Scribbles`: a stroke through that region: along its centre line, wobbling across it, or beside its contour.
 
+Two of them say on an empty slice how large the target is, and then click: :class:`Boxes` draws a box around it,
+:class:`Lines` measures its longest diameter.
+
 A robot keeps no state: the same seed, masks and history give the same prompt.
 """
 
@@ -20,14 +23,17 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial.distance import pdist, squareform
 from skimage.graph import MCP_Geometric
 
 from edgeflow_med.metrics import bounding_box
 from edgeflow_med.predictors.base import Stroke
+from edgeflow_med.predictors.strokes import box_stroke, line_stroke
 
 Mask = NDArray[np.bool_]
 Depth = NDArray[np.float64]
 Pixel = tuple[int, int]
+JITTER = 0.05  # of the sides of a box
 
 
 @runtime_checkable
@@ -152,17 +158,80 @@ class Scribbles:
 
 
 @dataclass(frozen=True)
+class Boxes:
+    """A box around the target, then clicks.
+
+    Attributes:
+        seed: Of the jitter.
+        jitter: Every side is moved by up to this share of the box's length across it, either way.
+        corrects: Whether clicks follow; without, the box is all it has to say.
+    """
+
+    seed: int = 0
+    jitter: float = JITTER
+    corrects: bool = True
+
+    def next_prompt(
+        self, target: Mask, mask: Mask, history: Sequence[Stroke], spacing: tuple[float, float] = (1.0, 1.0)
+    ) -> Stroke | None:
+        """See :class:`RobotUser`."""
+        if history or mask.any() or not target.any():
+            return Clicks().next_prompt(target, mask, history, spacing) if self.corrects else None
+        box = bounding_box(target)
+        low = np.array([side.start for side in box], float)
+        high = np.array([side.stop - 1 for side in box], float)
+        reach = self.jitter * (high - low + 1)
+        shifts = np.random.default_rng(self.seed).uniform(-1, 1, (2, 2)) * reach
+        last = np.array(target.shape) - 1
+        low, high = np.clip(low + shifts[0], 0, last), np.clip(high + shifts[1], 0, last)
+        return box_stroke((float(low[0]), float(low[1])), (float(high[0]), float(high[1])))
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The longest diameter of the target's largest piece, measured from outline to outline as for RECIST; then clicks.
+
+    Attributes:
+        seed: Of the jitter.
+        jitter: Standard deviation of the ends along each axis, as a share of the line's length.
+    """
+
+    seed: int = 0
+    jitter: float = 0.03
+
+    def next_prompt(
+        self, target: Mask, mask: Mask, history: Sequence[Stroke], spacing: tuple[float, float] = (1.0, 1.0)
+    ) -> Stroke | None:
+        """See :class:`RobotUser`."""
+        if history or mask.any() or not target.any():
+            return Clicks().next_prompt(target, mask, history, spacing)
+        pieces, _ = ndimage.label(target, np.ones((3, 3)))
+        largest = pieces == np.bincount(pieces[pieces > 0]).argmax()
+        rim = np.argwhere(largest & ~ndimage.binary_erosion(largest))
+        unit = np.asarray(spacing) / min(spacing)
+        gaps = squareform(pdist(rim * unit))
+        ends = rim[list(np.unravel_index(int(gaps.argmax()), gaps.shape))]
+        scatter = np.random.default_rng(self.seed).normal(0, self.jitter * float(gaps.max()), (2, 2)) / unit
+        (r0, c0), (r1, c1) = np.clip(ends + scatter, 0, np.array(target.shape) - 1).tolist()
+        return line_stroke((r0, c0), (r1, c1))
+
+
+@dataclass(frozen=True)
 class RobotKind:
-    """How to make a robot user from a seed, and how many interactions each of its prompts counts as."""
+    """How to make a robot user from a seed, and how many interactions its first prompt counts as."""
 
     make: Callable[[int], RobotUser]
     interactions: int = 1
 
 
+TWO_POINTS = 2
+"""Interactions that a box or a line counts as: it is drawn with two clicks."""
 ROBOTS: Mapping[str, RobotKind] = {
     "clicks": RobotKind(lambda _seed: Clicks()),
     "noisy": RobotKind(NoisyClicks),
     "scribbles": RobotKind(Scribbles),
+    "boxes": RobotKind(Boxes, TWO_POINTS),
+    "lines": RobotKind(Lines, TWO_POINTS),
 }
 """The robot users by name."""
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from edgeflow_med.predictors.base import Stroke
-from edgeflow_med.simulation import ROBOTS, Clicks, NoisyClicks, RobotUser, Scribbles
+from edgeflow_med.predictors.strokes import TRIM, box_corners
+from edgeflow_med.simulation import ROBOTS, Boxes, Clicks, Lines, NoisyClicks, RobotUser, Scribbles
 
 SHAPE = (40, 50)
 NOTHING = np.zeros(SHAPE, bool)
@@ -92,6 +93,60 @@ def test_nothing_wrong_nothing_to_say(name):
 def test_every_wrong_pixel_already_pointed_at(name):
     target = block(10, 11, 10, 12)
     assert ROBOTS[name].make(0).next_prompt(target, NOTHING, (click(10, 10), click(10, 11))) is None
+
+
+# --- a box or a line, then clicks ----------------------------------------------------------------------------------
+
+
+def test_without_jitter_the_corners_of_a_box_are_the_outermost_pixels():
+    box = Boxes(jitter=0).next_prompt(block(10, 30, 15, 45), NOTHING, ())
+    assert box.closed
+    assert box_corners(box) == ((10.0, 15.0), (29.0, 44.0))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_jitter_moves_every_side_by_up_to_a_twentieth_of_the_length_across_it(seed):
+    box = Boxes(seed).next_prompt(block(10, 30, 5, 45), NOTHING, ())
+    moved = np.abs(np.array(box_corners(box)) - [[10, 5], [29, 44]])
+    assert (moved <= [1.0, 2.0]).all()
+    assert moved.any()
+
+
+def test_a_box_stays_on_the_slice():
+    full = ~NOTHING
+    corners = [box_corners(Boxes(seed).next_prompt(full, NOTHING, ())) for seed in range(20)]
+    assert np.min(corners) >= 0
+    assert np.max(corners, axis=(0, 1)).tolist() <= [39, 49]
+
+
+def test_without_jitter_a_line_is_the_longest_diameter_in_millimetres():
+    """Rows are 2 mm apart: of a block of 20 x 30 mm the diagonal, of one of 20 x 4 pixels, 40 x 4 mm, its length."""
+    line = Lines(jitter=0).next_prompt(block(10, 20, 10, 40), NOTHING, (), (2.0, 1.0))
+    (r0, c0), (r1, c1) = line.points
+    assert (abs(r1 - r0), abs(c1 - c0)) == pytest.approx((9 * (1 - 2 * TRIM), 29 * (1 - 2 * TRIM)))
+    (r0, _), (r1, _) = Lines(jitter=0).next_prompt(block(10, 30, 10, 14), NOTHING, (), (2.0, 1.0)).points
+    assert abs(r1 - r0) == pytest.approx(19 * (1 - 2 * TRIM))
+
+
+def test_a_line_is_drawn_through_the_largest_piece():
+    line = Lines(jitter=0).next_prompt(block(2, 4, 2, 4) | block(20, 24, 10, 40), NOTHING, ())
+    assert all(20 <= row <= 23 for row, _ in line.points)
+
+
+@pytest.mark.parametrize("robot", [Boxes(3), Lines(3)])
+def test_clicks_follow(robot):
+    target, answer = disc(20, 20, 8), disc(20, 20, 5)
+    first = robot.next_prompt(target, NOTHING, ())
+    assert len(first.points) > 1
+    assert robot.next_prompt(target, answer, (first,)) == Clicks().next_prompt(target, answer, (first,))
+    assert robot.next_prompt(target, answer, ()) == Clicks().next_prompt(target, answer, ())
+
+
+def test_a_box_can_be_all_there_is_to_say():
+    robot = Boxes(corrects=False)
+    box = robot.next_prompt(disc(20, 20, 8), NOTHING, ())
+    assert robot.next_prompt(disc(20, 20, 8), NOTHING, (box,)) is None
+    assert robot.next_prompt(NOTHING, NOTHING, ()) is None
 
 
 # --- noisy clicks ---------------------------------------------------------------------------------------------------

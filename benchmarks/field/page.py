@@ -11,8 +11,8 @@ from benchmarks.field.collect import Field, Measured, propagation_figures, robot
 from benchmarks.field.pictures import Picture
 from benchmarks.field.plan import models
 from benchmarks.field.propagators import MARGIN, WAYS
-from benchmarks.quality.boxes import INTERACTIONS, JITTER
 from benchmarks.quality.comparison import lines, methods_table
+from edgeflow_med.simulation import JITTER, TWO_POINTS
 
 Column = tuple[str, str, str]
 COLUMNS: tuple[Column, ...] = (
@@ -70,7 +70,7 @@ def page(field: Field, pictures: Sequence[Picture], plot: str) -> str:
             rounds=_number(field.rounds * field.plan.targets, "target"),
             plot=plot,
             minutes=sum(seconds) / 60,
-            box=INTERACTIONS,
+            box=TWO_POINTS,
             jitter=JITTER,
             borrowed=_borrowed(field),
             clicks=_slices_table(field, "clicks"),

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmarks.quality.boxes import BoxStroke
 from benchmarks.quality.grids import Mask
 from benchmarks.quality.peer import Package, Peer
 from edgeflow_med.predictors.base import Prediction, SliceRequest, Stroke
 from edgeflow_med.predictors.seeds import CLEARANCE_SHARE, Seeds, certain, reached, read_seeds
+from edgeflow_med.predictors.strokes import box_corners
 
 ITERATIONS = 5
 
@@ -57,8 +57,8 @@ class GrabCut:
     def predict(self, request: SliceRequest) -> Prediction:
         """Answer one request; see :class:`edgeflow_med.predictors.base.Predictor`."""
         shape = (request.image.shape[0], request.image.shape[1])
-        box = next((s for s in reversed(request.strokes) if isinstance(s, BoxStroke)), None)
-        seeds = read_seeds([s for s in request.strokes if not isinstance(s, BoxStroke)], shape)
+        box = next((s for s in reversed(request.strokes) if s.closed), None)
+        seeds = read_seeds([s for s in request.strokes if not s.closed], shape)
         if box is None and not seeds.positive.any():
             return certain(np.zeros(shape, bool))
         grey = np.rint(request.image * 255).astype(np.uint8)
@@ -76,7 +76,7 @@ class GrabCut:
         labels = np.full(request.image.shape, cv2.GC_PR_BGD, np.uint8)
         if box is not None:
             labels[:] = cv2.GC_BGD
-            (top, left), (bottom, right) = box.points
+            (top, left), (bottom, right) = box_corners(box)
             labels[round(top) : round(bottom) + 1, round(left) : round(right) + 1] = cv2.GC_PR_FGD
         elif request.previous is not None and request.previous.mask.any():
             labels[request.previous.mask] = cv2.GC_PR_FGD

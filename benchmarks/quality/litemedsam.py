@@ -81,6 +81,6 @@ class LiteMedSam:
         frame = Frame((height, width), SIDE, stretch=False)
         prompts = read_prompts(request.strokes, frame)
         if prompts.box is None:
-            raise PromptError(f"{PEER.title} got {len(request.strokes)} strokes and no box; give a BoxStroke.")
+            raise PromptError(f"{PEER.title} got {len(request.strokes)} strokes and no box; give a closed one.")
         masks, qualities = decode(self._network, self._encoding.of(request), prompts, None, several=False)
         return frame.answer(masks[0], float(qualities[0]))

@@ -14,12 +14,12 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from rich.progress import TaskID
 
 from benchmarks.quality import PEERS, load_peer
-from benchmarks.quality.boxes import INTERACTIONS, Boxes
 from benchmarks.quality.comparison import Entry, page, write
 from benchmarks.quality.peer import Peer
 from edgeflow_med.cli.output import make_console, make_progress
@@ -27,10 +27,10 @@ from edgeflow_med.errors import EdgeFlowError, ModelError, UsageError
 from edgeflow_med.evaluation import Report, Settings, evaluate, read_report
 from edgeflow_med.predictors import load_predictor
 from edgeflow_med.predictors.base import Predictor
-from edgeflow_med.simulation import ROBOTS, RobotKind
+from edgeflow_med.simulation import ROBOTS, TWO_POINTS, Boxes, RobotKind
 from edgeflow_med.weights import find_bundle
 
-BOX = RobotKind(Boxes, INTERACTIONS)
+BOX = RobotKind(partial(Boxes, corrects=False), TWO_POINTS)
 WITH_BOX: Mapping[str, RobotKind] = {**ROBOTS, "box": BOX}
 
 
@@ -52,8 +52,8 @@ class Method:
 
     def settings(self, asked: Settings) -> Settings | None:
         """What it can be asked to do; None if that is nothing."""
-        takes_box = self.peer is not None and "box" in self.peer.prompts
-        robots = tuple(robot for robot in asked.robots if robot != "box" or takes_box)
+        left_out = {"box"} if self.peer is None else set() if "box" in self.peer.prompts else {"box", "boxes"}
+        robots = tuple(robot for robot in asked.robots if robot not in left_out)
         return replace(asked, robots=robots) if robots else None
 
     def robots(self) -> Mapping[str, RobotKind]:

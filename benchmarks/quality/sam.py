@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.quality.boxes import BoxStroke
 from benchmarks.quality.grids import Array, outline, resample
 from edgeflow_med.predictors.base import Prediction, Stroke
+from edgeflow_med.predictors.strokes import box_corners
 
 LOW = 256
 NO_MASK = np.zeros((1, 1, LOW, LOW), np.float32)
@@ -131,8 +131,8 @@ def read_prompts(strokes: Sequence[Stroke], frame: Frame) -> Points:
     """Clicks, a few points along each scribble, and the latest box."""
     coordinates, labels, box = [np.zeros((0, 2), np.float32)], [], None
     for stroke in strokes:
-        if isinstance(stroke, BoxStroke):
-            box = frame.points(stroke.points)
+        if stroke.closed:
+            box = frame.points(box_corners(stroke))
             continue
         points = along(stroke, POINTS_PER_SCRIBBLE)
         coordinates.append(frame.points(points))

@@ -23,7 +23,10 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter per option
     targets: Annotated[int, typer.Option(min=0, help="Targets on slices to draw from each data set.")] = 40,
     objects: Annotated[int, typer.Option(min=0, help="Whole objects to draw from each data set for propagation.")] = 5,
     robot: Annotated[
-        list[str] | None, typer.Option(metavar="clicks|noisy|scribbles", help="May be given again. [default: all]")
+        list[str] | None,
+        typer.Option(
+            metavar="clicks|noisy|scribbles|boxes|lines", help="May be given again. [default: the first three]"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the sample and of the robots.")] = 0,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")] = "auto",
@@ -32,9 +35,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter per option
     from edgeflow_med import evaluation
     from edgeflow_med.cli.output import heading, make_console, make_progress
     from edgeflow_med.predictors import load_predictor
-    from edgeflow_med.simulation import ROBOTS
 
-    robots = tuple(dict.fromkeys(robot)) if robot else tuple(ROBOTS)
+    robots = tuple(dict.fromkeys(robot)) if robot else evaluation.Settings.robots
     settings = evaluation.Settings(
         robots, max_interactions=max_clicks, targets_per_set=targets, objects_per_set=objects, seed=seed
     )

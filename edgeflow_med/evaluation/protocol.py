@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgeflow_med import metrics
 from edgeflow_med.errors import GeometryError
 from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest, Stroke
+from edgeflow_med.predictors.obey import enlarged
 from edgeflow_med.simulation import RobotUser
 
 MARKS = (1, 2, 3, 5, 10)
@@ -35,7 +36,7 @@ class SliceRecord:
         target: Identifies the target within its set.
         robot: Name of the robot user.
         pixels: Area of the target.
-        cost: How many interactions each prompt counts as.
+        cost: How many interactions the first prompt counts as; each later one counts as one.
         iou: After each prompt.
         quality: What the predictor expected the IoU to be, after each prompt.
         obeyed: Whether each answer agreed with the prompt just given, at all of its points.
@@ -60,12 +61,12 @@ class SliceRecord:
 
     def interactions_to(self, threshold: float, limit: int) -> int:
         """The first interaction that reached an IoU (NoC), ``limit`` if none did."""
-        return next((n * self.cost for n, value in enumerate(self.iou, start=1) if value >= threshold), limit)
+        return next((n for n, value in enumerate(self.iou, start=self.cost) if value >= threshold), limit)
 
     def iou_after(self, interactions: int) -> float:
         """IoU after so many interactions; the last one if the robot had stopped before, 0 before the first answer."""
-        answers = min(interactions // self.cost, len(self.iou))
-        return self.iou[answers - 1] if answers else 0.0
+        answers = min(interactions - self.cost + 1, len(self.iou))
+        return self.iou[answers - 1] if answers > 0 else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +143,7 @@ def run_slice(
         robot: Gives the prompts.
         max_prompts: After so many it gives up.
         names: Data set, case, target and robot, for the record.
-        cost: How many interactions each prompt counts as.
+        cost: How many interactions the first prompt counts as; each later one counts as one.
     """
     talk = Dialogue(predictor, task)
     record = SliceRecord(*names, int(task.target.sum()), cost, [], [], [], [], talk.seconds)
@@ -153,8 +154,9 @@ def run_slice(
         record.quality.append(0.0 if talk.answer is None else float(talk.answer.quality))
         record.obeyed.append(agreement(mask, talk.strokes[-1:]) == 1.0)
         record.kept.append(agreement(mask, talk.strokes))
-        number = len(record.iou) * cost
-        record.measures.update({mark: task.measure(mask) for mark in MARKS if number <= mark < number + cost})
+        number = len(record.iou) + cost - 1
+        if number in MARKS:
+            record.measures[number] = task.measure(mask)
         if number >= ALWAYS and record.iou[-1] >= STOP_IOU:
             break
     last = task.measure(talk.mask)
@@ -163,6 +165,16 @@ def run_slice(
 
 
 def agreement(mask: Mask, strokes: Sequence[Stroke]) -> float:
-    """Share of the strokes' points that a mask agrees with: foreground where positive, background where negative."""
-    points = [(round(row), round(column), stroke.positive) for stroke in strokes for row, column in stroke.points]
-    return float(np.mean([mask[row, column] == positive for row, column, positive in points]))
+    """Share of the strokes' points that a mask agrees with: foreground where positive, background where negative.
+
+    A closed stroke counts as one point; the mask agrees as far as it lies inside.
+    """
+    agreed = [
+        mask[round(row), round(column)] == stroke.positive
+        for stroke in strokes
+        if not stroke.closed
+        for row, column in stroke.points
+    ]
+    shape = (mask.shape[0], mask.shape[1])
+    inside = [np.mean(enlarged(s, shape)[mask]) if mask.any() else 0.0 for s in strokes if s.closed]
+    return float(np.mean([*agreed, *inside]))

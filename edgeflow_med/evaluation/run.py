@@ -159,7 +159,7 @@ class _Run:
         names = (target.dataset, target.case, target.id, robot)
         kind = self.robots[robot]
         user = kind.make(robot_seed(self.settings.seed, robot, target.id))
-        limit = self.settings.max_interactions // kind.interactions
+        limit = self.settings.max_interactions - kind.interactions + 1
         return run_slice(self.predictor, task, user, max_prompts=limit, cost=kind.interactions, names=names)
 
     def volume(self, item: ObjectTarget, images: _Images) -> VolumeRecord:

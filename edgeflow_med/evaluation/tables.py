@@ -14,7 +14,13 @@ from edgeflow_med.evaluation.volumes import ACCEPTED_DICE
 from edgeflow_med.io.atomic import write_verified
 
 Column = tuple[str, Callable[[Figures], str]]
-TITLES = {"clicks": "Clicks", "noisy": "Noisy clicks", "scribbles": "Scribbles"}
+TITLES = {
+    "clicks": "Clicks",
+    "noisy": "Noisy clicks",
+    "scribbles": "Scribbles",
+    "boxes": "A box, then clicks",
+    "lines": "A measured line, then clicks",
+}
 
 
 def _figure(name: str, digits: int) -> Callable[[Figures], str]:
@@ -130,7 +136,7 @@ def _legend(reports: Sequence[Report]) -> str:
         "given. Seconds: medians, of a target's first answer and of later ones. HD95 and surface Dice "
         f"(within {TOLERANCE:g}): in mm, or in pixels where the spacing is nominal. *Mean*: over data sets; "
         f"*of larger*: over those whose median target has at least {LARGER_TARGETS} pixels."
-        + " A method that takes boxes has no answer after one interaction, a box counting as two."
+        + " A box or a line counts as two interactions, so there is no answer after one."
         * boxes
     )
 

@@ -41,6 +41,12 @@ def box_stroke(corner: Pixel, opposite: Pixel) -> Stroke:
     return Stroke(((top, left), (top, right), (bottom, right), (bottom, left)), closed=True)
 
 
+def box_corners(stroke: Stroke) -> tuple[Pixel, Pixel]:
+    """The upper left and the lower right pixel of a closed stroke, for methods that know boxes alone."""
+    rows, columns = zip(*stroke.points, strict=True)
+    return (min(rows) + 0.5, min(columns) + 0.5), (max(rows) - 0.5, max(columns) - 0.5)
+
+
 def line_stroke(start: Pixel, end: Pixel) -> Stroke:
     """A line measured from outline to outline: a positive stroke that keeps off both ends."""
     (r0, c0), (r1, c1) = start, end

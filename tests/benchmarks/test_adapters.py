@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from benchmarks.quality import PEERS, load_peer
-from benchmarks.quality.boxes import Boxes
 from benchmarks.quality.dios import distance_maps, shrink
 from edgeflow_med.errors import ModelError, PromptError
 from edgeflow_med.metrics import iou
 from edgeflow_med.predictors.base import Predictor, SliceRequest, Stroke
+from edgeflow_med.simulation import Boxes
 
 SHAPE = (160, 200)
 ROWS, COLUMNS = np.mgrid[: SHAPE[0], : SHAPE[1]]
@@ -181,20 +181,22 @@ class TestShortTraining:
 
 @pytest.mark.parametrize("name", BOXERS)
 def test_a_box_around_one_of_two_discs(name):
-    (mask,) = answers(load(name), picture((DISC, 0.75), (OTHER, 0.6)), Boxes(jitter=0).next_prompt(DISC, ~DISC, ()))
+    (mask,) = answers(
+        load(name), picture((DISC, 0.75), (OTHER, 0.6)), Boxes(jitter=0).next_prompt(DISC, np.zeros_like(DISC), ())
+    )
     assert iou(mask, DISC) > 0.85
 
 
 @pytest.mark.slow
 def test_a_peer_of_boxes_refuses_clicks():
-    with pytest.raises(PromptError, match="give a BoxStroke"):
+    with pytest.raises(PromptError, match="give a closed one"):
         load("litemedsam").predict(SliceRequest(picture((DISC, 0.7)), strokes=(click(70, 70),)))
 
 
 @pytest.mark.parametrize("name", slow_if_heavy(PEERS))
 def test_answers_have_the_form_of_the_interface(name):
     peer = load(name)
-    prompt = Boxes().next_prompt(DISC, ~DISC, ()) if PEERS[name].prompts == ("box",) else click(70, 70)
+    prompt = Boxes().next_prompt(DISC, np.zeros_like(DISC), ()) if PEERS[name].prompts == ("box",) else click(70, 70)
     answer = peer.predict(SliceRequest(picture((DISC, 0.7)), (2.0, 1.0), (prompt,)))
     assert isinstance(peer, Predictor)
     assert peer.name == name

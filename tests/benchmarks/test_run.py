@@ -69,6 +69,14 @@ def test_a_peer_of_boxes_gets_a_box_from_every_robot():
     assert run.Method("mobilesam", PEERS["mobilesam"]).robots()["clicks"].interactions == 1
 
 
+def test_who_is_given_boxes():
+    """Ours correct a box with clicks; of the peers only those that take boxes get any."""
+    asked = Settings(robots=("clicks", "box", "boxes"))
+    given = {"edgeflow_lite": ("clicks", "boxes"), "mobilesam": asked.robots, "random_walker": ("clicks",)}
+    for name, robots in given.items():
+        assert run.Method(name, PEERS.get(name)).settings(asked).robots == robots
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

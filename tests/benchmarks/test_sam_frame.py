@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from benchmarks.quality.boxes import BoxStroke
 from benchmarks.quality.sam import LOW, Frame, along, read_prompts
 from edgeflow_med.predictors.base import Prediction, Stroke
+from edgeflow_med.predictors.strokes import box_stroke
 
 PADDED = Frame((100, 200), 1024, stretch=False)  # 5.12 frame pixels a slice pixel; 512 rows of 1024 are slice
 STRETCHED = Frame((100, 200), 1024, stretch=True)  # 10.24 along rows, 5.12 along columns
@@ -56,7 +56,7 @@ def test_its_own_answer_is_told_as_it_was():
 def test_clicks_scribbles_and_boxes_become_points():
     line = Stroke(tuple((50.0, float(c)) for c in range(100)), positive=False, width=3.0)
     click = Stroke(((10.0, 20.0),))
-    prompts = read_prompts((click, line, BoxStroke(((0.0, 0.0), (99.0, 199.0)))), STRETCHED)
+    prompts = read_prompts((click, line, box_stroke((0.0, 0.0), (99.0, 199.0))), STRETCHED)
     assert prompts.labels.tolist() == [1, 0, 0, 0, 0, 0]
     coordinates, labels = prompts.with_corners()
     assert labels.tolist() == [2, 3, 1, 0, 0, 0, 0, 0]

@@ -9,7 +9,8 @@ from edgeflow_med import metrics
 from edgeflow_med.errors import GeometryError
 from edgeflow_med.evaluation.protocol import MARKS, SliceTask, agreement, run_slice
 from edgeflow_med.predictors.base import Prediction, Stroke
-from edgeflow_med.simulation import Clicks
+from edgeflow_med.predictors.strokes import box_corners, box_stroke
+from edgeflow_med.simulation import Boxes, Clicks
 
 TARGET = np.zeros((30, 30), bool)
 TARGET[5:15, 5:25] = True  # 200 pixels
@@ -87,11 +88,29 @@ def test_obeyed_and_kept():
     assert record.kept == [0.0, 0.5, 1.0]
 
 
-def test_a_prompt_that_counts_twice():
+def test_a_first_prompt_that_counts_twice():
     record, _ = run(10, 17, 20, cost=2)
-    assert record.interactions_to(0.85, 20) == 4
-    assert [record.iou_after(n) for n in (1, 2, 3, 4, 5, 6)] == pytest.approx([0, 0.5, 0.5, 0.85, 0.85, 1])
-    assert [record.measures[n]["iou"] for n in MARKS] == pytest.approx([0, 0.5, 0.5, 0.85, 1])
+    assert record.interactions_to(0.85, 20) == 3
+    assert [record.iou_after(n) for n in (1, 2, 3, 4, 5)] == pytest.approx([0, 0.5, 0.85, 1, 1])
+    assert [record.measures[n]["iou"] for n in MARKS] == pytest.approx([0, 0.5, 0.85, 1, 1])
+
+
+def test_a_box_counts_as_two_interactions_and_a_click_after_it_as_one():
+    class FillsTheBox(Scripted):
+        """Its left half, then all of it."""
+
+        def predict(self, request):
+            super().predict(request)
+            (top, left), (bottom, right) = (np.rint(corner).astype(int) for corner in box_corners(request.strokes[0]))
+            mask = np.zeros(TARGET.shape, np.float32)
+            mask[top : bottom + 1, left : right + 1 if request.previous else (left + right + 1) // 2] = 1.0
+            return Prediction(mask, mask, 0.5)
+
+    record = run_slice(FillsTheBox(0), TASK, Boxes(jitter=0), max_prompts=19, names=NAMES, cost=2)
+    assert record.iou == [0.5, 1.0]
+    assert record.interactions_to(0.85, 20) == 3
+    assert [record.iou_after(n) for n in (1, 2, 3, 5)] == [0.0, 0.5, 1.0, 1.0]
+    assert record.obeyed == [True, True]
 
 
 def test_agreement_counts_points():
@@ -100,6 +119,15 @@ def test_agreement_counts_points():
     scribble = Stroke(((0, 0), (0, 1), (0, 2), (0, 3)))
     assert agreement(mask, [scribble]) == 0.5
     assert agreement(mask, [Stroke(((1, 3),), positive=False)]) == 1.0
+
+
+def test_agreement_with_a_box_is_the_share_of_the_mask_inside():
+    """A box is obeyed within the pixel or the tenth of its size by which hands miss."""
+    mask = np.zeros((60, 60), bool)
+    mask[10:30, 10:30] = True
+    assert agreement(mask, [box_stroke((10, 10), (29, 29))]) == 1.0
+    assert agreement(mask, [box_stroke((10, 10), (29, 18))]) == pytest.approx(0.5, abs=0.02)
+    assert agreement(np.zeros((60, 60), bool), [box_stroke((10, 10), (29, 29))]) == 0.0
 
 
 def test_answer_of_another_shape_is_refused():

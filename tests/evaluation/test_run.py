@@ -26,7 +26,7 @@ def test_bright_blocks_take_one_prompt(two_cases, bright):
     report = evaluate([two_cases], bright, SMALL, progress=lambda *args: heard.append(args))
     assert len(report.slices) == 3 * 5
     assert [args[:2] for args in heard] == [(n, 16) for n in range(1, 17)]
-    for robot in ROBOTS:
+    for robot in SMALL.robots:
         figures = report.slice_figures(robot)
         assert figures["Blocks"]["noc90"] == figures["mean"]["noc85"] == 1.0
         assert figures["Blocks"]["hd95_mm@1"] == 0.0
@@ -39,7 +39,7 @@ def test_bright_blocks_take_one_prompt(two_cases, bright):
 
 def test_every_robot_sees_the_same_targets(two_cases, bright):
     report = evaluate([two_cases], bright, SMALL)
-    by_robot = [[record.target for record in report.slice_records(robot, "Blocks")] for robot in ROBOTS]
+    by_robot = [[record.target for record in report.slice_records(robot, "Blocks")] for robot in SMALL.robots]
     assert by_robot[0] == by_robot[1] == by_robot[2] == report.sets[0].targets
 
 
