@@ -213,7 +213,7 @@ class Lines:
         ends = rim[list(np.unravel_index(int(gaps.argmax()), gaps.shape))]
         scatter = np.random.default_rng(self.seed).normal(0, self.jitter * float(gaps.max()), (2, 2)) / unit
         (r0, c0), (r1, c1) = np.clip(ends + scatter, 0, np.array(target.shape) - 1).tolist()
-        return line_stroke((r0, c0), (r1, c1))
+        return line_stroke((r0, c0), (r1, c1), spacing)
 
 
 @dataclass(frozen=True)

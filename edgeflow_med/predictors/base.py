@@ -22,12 +22,15 @@ class Stroke:
         positive: Belongs to the segment, or not.
         width: Width in pixels of the slice's finer axis; 0 for a click.
         closed: The points go round a region that holds the whole segment (box, lasso); the last joins the first.
+        diameter: Length of a measured line, the segment's longest diameter, in pixels of the slice's finer axis; 0 for
+            all else.
     """
 
     points: tuple[tuple[float, float], ...]
     positive: bool = True
     width: float = 0.0
     closed: bool = False
+    diameter: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from math import hypot
+
+import numpy as np
+from numpy.typing import NDArray
+
 from edgeflow_med.predictors.base import Stroke
 from edgeflow_med.prompts import Box, Lasso, Line, Prompt, Scribble
 
@@ -23,7 +28,7 @@ def stroke_of(prompt: Prompt, axis: int, spacing: tuple[float, float]) -> Stroke
     if isinstance(prompt, Lasso):
         return Stroke(tuple(points), closed=True)
     if isinstance(prompt, Line):
-        return line_stroke(points[0], points[1])
+        return line_stroke(points[0], points[1], spacing)
     width = prompt.width_mm / min(spacing) if isinstance(prompt, Scribble) else 0.0
     return Stroke(tuple(points), prompt.positive, width)
 
@@ -47,8 +52,24 @@ def box_corners(stroke: Stroke) -> tuple[Pixel, Pixel]:
     return (min(rows) + 0.5, min(columns) + 0.5), (max(rows) - 0.5, max(columns) - 0.5)
 
 
-def line_stroke(start: Pixel, end: Pixel) -> Stroke:
+def line_stroke(start: Pixel, end: Pixel, spacing: tuple[float, float] = (1.0, 1.0)) -> Stroke:
     """A line measured from outline to outline: a positive stroke that keeps off both ends."""
     (r0, c0), (r1, c1) = start, end
     dr, dc = TRIM * (r1 - r0), TRIM * (c1 - c0)
-    return Stroke(((r0 + dr, c0 + dc), (r1 - dr, c1 - dc)))
+    length = hypot((r1 - r0) * spacing[0], (c1 - c0) * spacing[1]) / min(spacing)
+    return Stroke(((r0 + dr, c0 + dc), (r1 - dr, c1 - dc)), diameter=length)
+
+
+def within_reach(line: Stroke, shape: tuple[int, int], spacing: tuple[float, float]) -> NDArray[np.bool_]:
+    """Pixels ``(H, W)`` no farther from either end of a measured line than it is long, give or take a pixel.
+
+    All of a segment lies there if the line is its longest diameter.
+    """
+    ends = np.asarray(line.points)
+    middle = ends.mean(0)
+    scale = np.asarray(spacing) / min(spacing)
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    near = np.ones(shape, bool)
+    for row, column in middle + (ends - middle) / (1 - 2 * TRIM):
+        near &= np.hypot((rows - row) * scale[0], (columns - column) * scale[1]) <= line.diameter + 1
+    return near

@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from edgeflow_med.predictors.base import Prediction, SliceRequest
+from edgeflow_med.predictors.base import Prediction, SliceRequest, Stroke
 from edgeflow_med.predictors.crop import Crop, draw_prompts, fill_regions
 from edgeflow_med.predictors.obey import MARGIN, obey
+from edgeflow_med.predictors.strokes import within_reach
 
 Square = NDArray[np.float32]
 FEW = 2  # negative prompts on a slice that a network can be trusted with
 MOST_GIVEN_BACK = 1.0  # logits
+ROUND_A_LINE = 1.4  # side of the crop at a measured line, over its length
 EXCLUDED = 1 / (1 + float(np.exp(MARGIN)))  # most that a pixel of another segment may get
 
 
@@ -93,7 +95,7 @@ class ZoomPredictor(ABC):
                 break
             crop = better
             probability, edge, quality = self._answer(request, crop)
-        probability = self._give_back(request, probability)
+        probability = self._keep_to_diameter(request, self._give_back(request, probability))
         obeyed = obey(probability, request.image, request.spacing, request.strokes)
         if request.excluded is not None:
             obeyed[request.excluded] = np.minimum(obeyed[request.excluded], EXCLUDED)
@@ -127,6 +129,15 @@ class ZoomPredictor(ABC):
         odds = np.float32(np.exp(shift)) * probability
         return odds / (odds + 1 - probability)
 
+    @staticmethod
+    def _keep_to_diameter(request: SliceRequest, probability: Square) -> Square:
+        """Nothing of a first answer lies farther out than a measured line allows; corrections may go beyond it."""
+        line = _measured(request)
+        if line is None or request.previous is not None:
+            return probability
+        shape = (probability.shape[0], probability.shape[1])
+        return np.where(within_reach(line, shape, request.spacing), probability, np.minimum(probability, EXCLUDED))
+
     def _first_crop(self, request: SliceRequest) -> Crop:
         known = request.previous.mask if request.previous is not None else None
         if known is not None and known.any():
@@ -137,6 +148,10 @@ class ZoomPredictor(ABC):
             extent = (high - low) * request.spacing / min(request.spacing)
             middle = (low + high) / 2
             return self._crop(request, (middle[0], middle[1]), float(extent.max()) * self.policy.expansion)
+        line = _measured(request)
+        if line is not None:
+            middle = np.mean(line.points, axis=0)
+            return self._crop(request, (middle[0], middle[1]), line.diameter * ROUND_A_LINE)
         points = np.array([p for s in request.strokes for p in s.points]).reshape(-1, 2)
         if len(points) == 0:
             points = np.array(request.image.shape)[None] / 2
@@ -182,6 +197,12 @@ class ZoomPredictor(ABC):
         whole = max(height * request.spacing[0], width * request.spacing[1]) / min(request.spacing)
         side = float(np.clip(side, self.policy.smallest_side, max(whole, self.policy.smallest_side)))
         return Crop.around(centre, side, self.policy.size, (height, width), request.spacing)
+
+
+def _measured(request: SliceRequest) -> Stroke | None:
+    """The longest measured line; a second, shorter one is the axis across it."""
+    lines = [stroke for stroke in request.strokes if stroke.diameter > 0]
+    return max(lines, key=lambda line: line.diameter, default=None)
 
 
 def exclude(guidance: Square, others: NDArray[np.bool_]) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest, Stroke
 from edgeflow_med.predictors.crop import Crop
+from edgeflow_med.predictors.strokes import line_stroke
 from edgeflow_med.predictors.zoom import Square, SquareAnswer, ZoomPolicy, expected_iou, runs_out
 from tests.region_growing import RegionGrower, disk, iou, picture
 
@@ -123,6 +124,25 @@ def test_clicks_far_apart_are_all_seen() -> None:
     grower = RegionGrower()
     answer = grower.predict(SliceRequest(picture(truth), strokes=(click(60, 60), click(340, 330))))
     assert iou(answer.mask, truth) > 0.9
+
+
+def test_a_measured_line_says_how_large_the_crop_is() -> None:
+    truth, grower = disk((300, 300), (120, 200), 20), RegionGrower()
+    across, long_axis = line_stroke((110, 200), (130, 200)), line_stroke((120, 180), (120, 220))
+    answer = grower.predict(SliceRequest(picture(truth), strokes=(long_axis, across)))
+    assert iou(answer.mask, truth) > 0.9
+    assert (grower.squares[0][0] > 0.5).mean() == pytest.approx(np.pi / 4 / 1.4**2, rel=0.05)
+    assert len(grower.squares) == 1
+
+
+def test_a_first_answer_keeps_to_what_a_line_measures_and_later_ones_need_not() -> None:
+    truth, line = disk((200, 200), (100, 100), 30), line_stroke((100, 80), (100, 110))
+    first = RegionGrower().predict(SliceRequest(picture(truth), strokes=(line,)))
+    assert first.mask[100, 80:111].all()
+    assert not first.mask[100, :78].any()
+    assert not first.mask[100, 113:].any()
+    request = SliceRequest(picture(truth), strokes=(line, click(100, 125)), previous=first)
+    assert iou(RegionGrower().predict(request).mask, truth) > 0.9
 
 
 def test_a_mask_runs_out_of_a_crop_only_where_the_slice_goes_on() -> None:
