@@ -137,6 +137,9 @@ def texts() -> dict[Path, str]:
     if whole.is_file():
         text = between(text, FIELD_BEGIN, FIELD_END, field(json.loads(whole.read_text("utf-8"))))
     made = {readme: text, RESULTS / "side_by_side.md": markdown([ours, *models, *peers])}
+    sizes = [RESULTS / f"{name}_boxes_and_lines.json" for name in bundle_names()]
+    if all(map(Path.is_file, sizes)):
+        made[RESULTS / "boxes_and_lines.md"] = markdown([read_report(path) for path in sizes])
     for bundle in map(find_bundle, bundle_names()):
         measured = read_reports(RESULTS, bundle.name, bundle.version)
         card = bundle.path / "docs" / "README.md"

@@ -52,8 +52,13 @@ class Method:
 
     def settings(self, asked: Settings) -> Settings | None:
         """What it can be asked to do; None if that is nothing."""
-        left_out = {"box"} if self.peer is None else set() if "box" in self.peer.prompts else {"box", "boxes"}
-        robots = tuple(robot for robot in asked.robots if robot not in left_out)
+        if self.peer is None:
+            refused = {"box"}  # ours are corrected after one: "boxes"
+        elif "box" in self.peer.prompts:
+            refused = set()
+        else:
+            refused = {"box", "boxes"}
+        robots = tuple(robot for robot in asked.robots if robot not in refused)
         return replace(asked, robots=robots) if robots else None
 
     def robots(self) -> Mapping[str, RobotKind]:
