@@ -120,6 +120,8 @@ def figures_text(reports: Sequence[Mapping[str, Any]]) -> str:
             f"Measured {environment['date'][:10]} on {environment['cpu']}, {report['predictor']['device']}; "
             f"code at commit {environment['commit'][:12]}."
         )
+        if {"boxes", "lines"} & set(report["figures"]):
+            parts.append("A box or a line counts as two interactions; clicks follow, and there is no answer after one.")
         parts += [_table(f"{robot}: data set", figures, CLICKS) for robot, figures in report["figures"].items()]
         if report["propagation"]:
             parts.append(_table("propagation from one slice: data set", report["propagation"], PROPAGATION))
