@@ -2,7 +2,8 @@
 
 python -m benchmarks.publish
 
-That is the table and the curves of all methods, the figures in the README, and those in the models' cards and metadata.
+That is the table and the curves of all methods, the table of boxes and lines, the figures in the README, and those in
+the models' cards and metadata.
 """
 
 from __future__ import annotations

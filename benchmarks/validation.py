@@ -22,7 +22,7 @@ from edgeflow_med.evaluation import Settings, evaluate
 from edgeflow_med.predictors import load_predictor
 from edgeflow_med.training.cases import validation_names
 
-KEYS = ("noc85", "iou@1", "iou@3", "iou@5")
+KEYS = ("noc85", "iou@1", "iou@2", "iou@3", "iou@5")
 
 
 def validation_sets(data: Path, folder: Path, *, seen: bool = False) -> list[Path]:
@@ -57,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="folder of data sets that the model was trained on")
     parser.add_argument("--model", default="edgeflow_lite", metavar="NAME", help="a model, or a bundle's folder")
-    parser.add_argument("--robots", default="clicks,scribbles", metavar="A,B", help="clicks, noisy, scribbles")
+    parser.add_argument(
+        "--robots", default="clicks,scribbles", metavar="A,B", help="clicks, noisy, scribbles, boxes, lines"
+    )
     parser.add_argument("--targets", type=int, default=10, metavar="N", help="of each data set")
     parser.add_argument("--prompts", type=int, default=10, metavar="N", help="after so many a robot gives up")
     parser.add_argument("--seen", action="store_true", help="on cases that the model was trained on")

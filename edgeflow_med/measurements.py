@@ -192,16 +192,27 @@ def _slice_diameters(mask: Mask, frame: NDArray[np.float64]) -> tuple[NDArray[np
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         corner = np.array([box[0].start, box[1].start])
         points = (_outline_points(labels[box] == number) + corner) @ frame.T
-        hull = points[ConvexHull(points).vertices]
-        gaps = np.linalg.norm(hull[:, None] - hull[None], axis=-1)
-        first, second = np.unravel_index(int(gaps.argmax()), gaps.shape)
-        if best is None or gaps[first, second] > best[0]:
-            best = gaps[first, second], hull[[first, second]], hull
+        hull = convex_corners(points)
+        ends, length = farthest_pair(hull)
+        if best is None or length > best[0]:
+            best = length, ends, hull
     assert best is not None  # the caller passes slices with pixels only
     _, longest, hull = best
     lines = longest, _perpendicular(hull, longest)
     inverse = np.linalg.inv(frame)
     return lines[0] @ inverse.T, lines[1] @ inverse.T
+
+
+def convex_corners(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Corners ``(C, 2)`` of the convex hull of points ``(P, 2)``; all of them where they lie on one line."""
+    flat = np.linalg.matrix_rank(points - points[0]) < 2
+    return points if flat else points[ConvexHull(points).vertices]
+
+
+def farthest_pair(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """The two of some points ``(P, 2)`` that lie farthest apart, ``(2, 2)``, and their distance."""
+    gaps = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    return points[list(np.unravel_index(int(gaps.argmax()), gaps.shape))], float(gaps.max())
 
 
 def _outline_points(piece: Mask) -> NDArray[np.float64]:

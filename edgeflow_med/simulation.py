@@ -23,9 +23,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial.distance import pdist, squareform
 from skimage.graph import MCP_Geometric
 
+from edgeflow_med.measurements import convex_corners, farthest_pair
 from edgeflow_med.metrics import bounding_box
 from edgeflow_med.predictors.base import Stroke
 from edgeflow_med.predictors.strokes import box_stroke, line_stroke
@@ -33,7 +33,7 @@ from edgeflow_med.predictors.strokes import box_stroke, line_stroke
 Mask = NDArray[np.bool_]
 Depth = NDArray[np.float64]
 Pixel = tuple[int, int]
-JITTER = 0.05  # of the sides of a box
+BOX_JITTER = 0.05  # of a box's sides, as a share of its length across them
 
 
 @runtime_checkable
@@ -168,7 +168,7 @@ class Boxes:
     """
 
     seed: int = 0
-    jitter: float = JITTER
+    jitter: float = BOX_JITTER
     corrects: bool = True
 
     def next_prompt(
@@ -206,13 +206,14 @@ class Lines:
         if history or mask.any() or not target.any():
             return Clicks().next_prompt(target, mask, history, spacing)
         pieces, _ = ndimage.label(target, np.ones((3, 3)))
-        largest = pieces == np.bincount(pieces[pieces > 0]).argmax()
-        rim = np.argwhere(largest & ~ndimage.binary_erosion(largest))
+        pixels = np.argwhere(pieces == np.bincount(pieces[pieces > 0]).argmax())
         unit = np.asarray(spacing) / min(spacing)
-        gaps = squareform(pdist(rim * unit))
-        ends = rim[list(np.unravel_index(int(gaps.argmax()), gaps.shape))]
-        scatter = np.random.default_rng(self.seed).normal(0, self.jitter * float(gaps.max()), (2, 2)) / unit
-        (r0, c0), (r1, c1) = np.clip(ends + scatter, 0, np.array(target.shape) - 1).tolist()
+        corners = convex_corners(pixels * unit)
+        ends, length = farthest_pair(
+            corners[np.lexsort(corners.T[::-1])]
+        )  # of equally long ones the first in row order
+        scatter = np.random.default_rng(self.seed).normal(0, self.jitter * length, (2, 2))
+        (r0, c0), (r1, c1) = np.clip((ends + scatter) / unit, 0, np.array(target.shape) - 1).tolist()
         return line_stroke((r0, c0), (r1, c1), spacing)
 
 

@@ -12,7 +12,7 @@ from benchmarks.field.pictures import Picture
 from benchmarks.field.plan import models
 from benchmarks.field.propagators import MARGIN, WAYS
 from benchmarks.quality.comparison import lines, methods_table
-from edgeflow_med.simulation import JITTER, TWO_POINTS
+from edgeflow_med.simulation import BOX_JITTER, TWO_POINTS
 
 Column = tuple[str, str, str]
 COLUMNS: tuple[Column, ...] = (
@@ -71,7 +71,7 @@ def page(field: Field, pictures: Sequence[Picture], plot: str) -> str:
             plot=plot,
             minutes=sum(seconds) / 60,
             box=TWO_POINTS,
-            jitter=JITTER,
+            jitter=BOX_JITTER,
             borrowed=_borrowed(field),
             clicks=_slices_table(field, "clicks"),
             clicks_lost=_ahead(field, "clicks"),

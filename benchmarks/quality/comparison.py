@@ -13,7 +13,7 @@ from edgeflow_med.evaluation import Report, markdown
 from edgeflow_med.evaluation.report import rounded
 from edgeflow_med.evaluation.summary import Figures
 from edgeflow_med.io.atomic import write_verified
-from edgeflow_med.simulation import JITTER, TWO_POINTS
+from edgeflow_med.simulation import BOX_JITTER, TWO_POINTS
 from edgeflow_med.weights import find_bundle
 
 OVERVIEW: tuple[tuple[str, str, int], ...] = (
@@ -111,7 +111,7 @@ def _remarks(entries: Sequence[Entry]) -> str:
     return (
         f"Same targets, same robots, same machine, one after the other, on {' and '.join(sorted(threads))} threads. "
         "Seconds are medians, to be compared within this page only; a first answer includes the encoding of the image. "
-        f"A method that takes nothing but a box gets one from every robot, with {JITTER:.0%} jitter: it counts as "
+        f"A method that takes nothing but a box gets one from every robot, with {BOX_JITTER:.0%} jitter: it counts as "
         f"{TWO_POINTS} interactions, has no answer after one, and cannot be corrected; *obeyed* means nothing there."
     )
 

@@ -23,10 +23,10 @@ from monai.transforms import (
 )
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import ConvexHull
 from skimage.measure import find_contours
 from torch.utils.data import Dataset
 
+from edgeflow_med.measurements import convex_corners, farthest_pair
 from edgeflow_med.predictors.base import Stroke
 from edgeflow_med.predictors.crop import Crop, draw_prompts, fill_regions
 from edgeflow_med.predictors.strokes import box_stroke, line_stroke
@@ -365,11 +365,8 @@ def draw_line(wanted: Mask, rng: np.random.Generator) -> Stroke:
     """The longest diameter of the largest piece, its ends off by a few per cent of its length."""
     pieces, _ = ndimage.label(wanted)
     points = np.argwhere(pieces == np.bincount(pieces[pieces > 0]).argmax()).astype(np.float64)
-    if np.linalg.matrix_rank(points - points[0]) == 2:
-        points = points[ConvexHull(points).vertices]
-    gaps = np.linalg.norm(points[:, None] - points[None], axis=-1)
-    ends = points[list(np.unravel_index(int(gaps.argmax()), gaps.shape))]
-    (r0, c0), (r1, c1) = ends + rng.normal(0, 0.03 * gaps.max(), (2, 2))
+    ends, length = farthest_pair(convex_corners(points))
+    (r0, c0), (r1, c1) = ends + rng.normal(0, 0.03 * length, (2, 2))
     return line_stroke((r0, c0), (r1, c1))
 
 
