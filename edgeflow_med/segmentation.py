@@ -123,6 +123,7 @@ class Segmentation:
         note: Free text for the file's description, e.g. the window that was used.
         provenance: How it was made, for files that have a place for it: short names and plain values, nothing about the
             patient, e.g. the checksum of the model.
+        warnings: What the reader of a file noticed, one line each.
     """
 
     volume: Volume
@@ -130,6 +131,7 @@ class Segmentation:
     masks: Sequence[Mask]
     note: str = ""
     provenance: dict[str, object] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.segments or len(self.segments) != len(self.masks):

@@ -24,7 +24,7 @@ from edgeflow_med.cli.opened import (
     parse_slices,
     tell,
 )
-from edgeflow_med.cli.output import make_console
+from edgeflow_med.cli.output import make_console, warn
 from edgeflow_med.errors import UsageError
 
 app = typer.Typer(
@@ -76,11 +76,15 @@ def add(
         raise UsageError("Give a LABEL, or --mask FILE with segments that have theirs.")
     with opened(options_of(context)) as session:
         if mask is not None:
-            added = session.add_segments(read_segmentation(mask, session.volume))
+            found = read_segmentation(mask, session.volume)
+            added, warnings = session.add_segments(found), found.warnings
         else:
-            added = (session.add_segment(label or ""),)
+            added, warnings = (session.add_segment(label or ""),), ()
+        console = make_console()
         for state in added:
-            make_console().print(f"Added segment {state.id} {state.label}")
+            console.print(f"Added segment {state.id} {state.label}")
+        for text in warnings:
+            warn(console, text)
 
 
 @app.command()

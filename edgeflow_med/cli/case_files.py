@@ -63,7 +63,7 @@ def new(  # noqa: PLR0913 - one parameter per option
             session.add_segment(name)
         print_status(session)
         row(console, "Size", f"{counts(volume.shape)} voxels (k, j, i), {lengths(volume.spacing)}")
-        for text in volume.warnings:
+        for text in (*volume.warnings, *(initial.warnings if initial is not None else ())):
             warn(console, text)
 
 

@@ -92,7 +92,7 @@ def run_job(job: Job, console: Console) -> Session:
     with clock.measure("read"):
         volume = _read(job)
         initial = read_segmentation(job.initial_mask, volume) if job.initial_mask else None
-    _print_volume(console, volume)
+    _print_volume(console, volume, initial)
     check_sources(volume, job)
     plane = job.plane or job.prompts.plane or volume.acquisition_plane
     for entry in job.prompts.segments:
@@ -210,12 +210,12 @@ def _told(step: SliceStep, pixel_mm2: float) -> str:
     return f"  {'Slice ' + str(step.index):<28}{'':8} {area:9.0f} mm2  quality {step.prediction.quality:.2f}"
 
 
-def _print_volume(console: Console, volume: Volume) -> None:
+def _print_volume(console: Console, volume: Volume, initial: Segmentation | None) -> None:
     heading(console, "Scan")
     row(console, "Read", f"{volume.modality or 'unknown modality'}, {volume.name}")
     row(console, "Size", f"{counts(volume.shape)} voxels (k, j, i), {lengths(volume.spacing)}")
     row(console, "Orientation", volume.orientation)
-    for line in volume.warnings:
+    for line in (*volume.warnings, *(initial.warnings if initial is not None else ())):
         warn(console, line)
 
 

@@ -73,7 +73,8 @@ def read_segmentation(paths: Sequence[Path], volume: Volume) -> Segmentation:
         np.unpackbits(np.frombuffer(blob, np.uint8), count=size).reshape(volume.shape).astype(np.bool_)
         for blob in answer.blobs
     )
-    return Segmentation(volume, tuple(_segment_from(words) for words in answer.words["segments"]), tuple(masks))
+    segments = tuple(_segment_from(words) for words in answer.words["segments"])
+    return Segmentation(volume, segments, tuple(masks), warnings=tuple(answer.words["warnings"]))
 
 
 def identify(paths: Sequence[Path]) -> list[dict[str, str]]:
@@ -240,7 +241,7 @@ def _serve_segmentation(paths: list[Path], request: dict[str, Any]) -> Answer:
     volume = Volume(stand_in, np.array(grid["affine"]), headers=(header,) if grid["frame_of_reference"] else ())
     found = local.read_segmentation(paths, volume)
     blobs = [np.packbits(mask).tobytes() for mask in found.masks]
-    return Answer({"segments": [asdict(segment) for segment in found.segments]}, blobs)
+    return Answer({"segments": [asdict(segment) for segment in found.segments], "warnings": found.warnings}, blobs)
 
 
 _VERBS: dict[str, Callable[[list[Path], dict[str, Any]], Answer]] = {

@@ -38,6 +38,7 @@ def read_rtstruct(path: Source, volume: Volume) -> Segmentation:
     observed = {int(item.ReferencedROINumber): item for item in dataset.get("RTROIObservationsSequence") or []}
     segments: list[Segment] = []
     masks: list[NDArray[np.bool_]] = []
+    without = dict.fromkeys(regions)  # isocentres and other points, and what somebody named and never drew
     for item in dataset.get("ROIContourSequence") or []:
         roi = int(item.ReferencedROINumber)
         region = regions.get(roi, Dataset())
@@ -48,13 +49,16 @@ def read_rtstruct(path: Source, volume: Volume) -> Segmentation:
         ]
         if not contours:
             continue
+        without.pop(roi, None)
         _check_frame_of_reference(path, region, volume)
         number = len(segments) + 1
         segments.append(_segment(number, region, observed.get(roi, Dataset()), item.get("ROIDisplayColor")))
         masks.append(_filled([_indices(path, contour, volume) for contour in contours], volume, segments[-1].label))
     if not segments:
         raise ReadError(f"{path.name} holds no structure with closed contours.")
-    return Segmentation(volume, tuple(segments), tuple(masks))
+    names = ", ".join(_name(regions[roi], roi) for roi in without)
+    warnings = (f"Not read, for want of a closed contour: {names}.",) if names else ()
+    return Segmentation(volume, tuple(segments), tuple(masks), warnings=warnings)
 
 
 def _indices(path: Source, contour: Dataset, volume: Volume) -> NDArray[np.float64]:
@@ -87,12 +91,16 @@ def _filled(contours: Sequence[NDArray[np.float64]], volume: Volume, label: str)
     return mask
 
 
+def _name(region: Dataset, number: int) -> str:
+    return str(region.get("ROIName") or f"Structure {number}")
+
+
 def _segment(number: int, region: Dataset, observed: Dataset, colour: Sequence[int] | None) -> Segment:
     """What a region of interest and the observation of it say."""
     algorithm = str(region.get("ROIGenerationAlgorithm") or "")
     return Segment(
         number=number,
-        label=str(region.get("ROIName") or f"Structure {number}"),
+        label=_name(region, number),
         category=code_in(observed, "SegmentedPropertyCategoryCodeSequence", MORPHOLOGICALLY_ABNORMAL),
         type=code_in(observed, "RTROIIdentificationCodeSequence", LESION),
         algorithm_type=AlgorithmType(algorithm) if algorithm in list(AlgorithmType) else AlgorithmType.SEMIAUTOMATIC,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import Dataset, dcmread
 
 from edgeflow_med.io import local, read_segmentation, read_volume
 from edgeflow_med.io.atomic import write_together
@@ -18,6 +19,7 @@ from edgeflow_med.predictors.base import Prediction, SliceRequest
 from edgeflow_med.session import Session, read_journal
 from tests.cli.conftest import Ran, run_command
 from tests.cli.scans import CENTRE, Flood, ball, volume
+from tests.io.test_rtstruct import write_rtstruct
 
 K, J, I = CENTRE  # noqa: E741 - the axis
 CLICK = f"{K},{J},{I}"
@@ -199,6 +201,17 @@ def test_segments_options_and_branches(case: Verb, tmp_path: Path) -> None:
     assert "Change Window" in changed
     case("branches", "--switch", changed.partition(":")[0])
     assert look(tmp_path).plane == "coronal"
+
+
+def test_structures_that_could_not_be_read_are_told(case: Verb, tmp_path: Path, scan: Path) -> None:
+    square = [(J - 2, I - 2), (J - 2, I + 2), (J + 2, I + 2), (J + 2, I - 2)]
+    path = write_rtstruct(tmp_path / "rs.dcm", volume(), [(K, square)])
+    dataset, region = dcmread(path), Dataset()
+    region.ROINumber, region.ROIName = 8, "Isocentre"
+    dataset.StructureSetROISequence.append(region)
+    dataset.save_as(path)
+    assert "closed contour: Isocentre" in case("add", "--mask", path).out
+    assert "closed contour: Isocentre" in run_command("case", tmp_path / "other", "new", scan, "--mask", path).out
 
 
 def test_status_and_resume_tell_what_was_lost_and_what_waits(case: Verb, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+import edgeflow_med.io
 from edgeflow_med.errors import GeometryError, ReadError
 from edgeflow_med.io.rtstruct import RT_STRUCTURE_SET_STORAGE
 from edgeflow_med.segmentation import AlgorithmType, Code
@@ -103,6 +104,27 @@ def test_exclusive_contours_are_filled_and_open_ones_left_out(kind: str, count: 
     mask = read_segmentation(path, volume).masks[0]
     assert mask[2].sum() == count
     assert mask[4].sum() == square().sum()
+
+
+def test_structures_without_a_closed_contour_are_named(tmp_path: Path) -> None:
+    volume = PHANTOM.volume()
+    path = write_rtstruct(tmp_path / "rs.dcm", volume, [(2, SQUARE)])
+    assert read_segmentation(path, volume).warnings == ()
+    dataset = dcmread(path)
+    for number, name in ((7, "Isocentre"), (8, "Never drawn")):
+        region = Dataset()
+        region.ROINumber, region.ROIName = number, name
+        dataset.StructureSetROISequence.append(region)
+    point, place = Dataset(), Dataset()
+    place.ContourGeometricType, place.ContourData = "POINT", ["1", "2", "3"]
+    point.ReferencedROINumber, point.ContourSequence = 7, [place]
+    dataset.ROIContourSequence.insert(0, point)
+    dataset.save_as(path)
+    expected = ("Not read, for want of a closed contour: Isocentre, Never drawn.",)
+    for read in (read_segmentation, edgeflow_med.io.read_segmentation):  # here, and through the child
+        found = read(path, volume)
+        assert [segment.label for segment in found.segments] == ["Gewebe ö"]
+        assert found.warnings == expected
 
 
 def test_codes_and_tracking_are_kept(tmp_path: Path) -> None:
