@@ -24,6 +24,7 @@ Square = NDArray[np.float32]
 FEW = 2  # negative prompts on a slice that a network can be trusted with
 MOST_GIVEN_BACK = 1.0  # logits
 ROUND_A_LINE = 1.4  # side of the crop at a measured line, over its length
+SEEN = 1.05  # side of a crop over what it must hold
 EXCLUDED = 1 / (1 + float(np.exp(MARGIN)))  # most that a pixel of another segment may get
 
 
@@ -131,27 +132,38 @@ class ZoomPredictor(ABC):
 
     @staticmethod
     def _keep_to_diameter(request: SliceRequest, probability: Square) -> Square:
-        """Nothing of a first answer lies farther out than a measured line allows; corrections may go beyond it."""
+        """Nothing of a first answer lies farther out than a measured line allows; prompts and corrections may."""
         line = _measured(request)
         if line is None or request.previous is not None:
             return probability
-        shape = (probability.shape[0], probability.shape[1])
-        return np.where(within_reach(line, shape, request.spacing), probability, np.minimum(probability, EXCLUDED))
+        near = within_reach(line, (probability.shape[0], probability.shape[1]), request.spacing)
+        wanted = np.rint([point for s in request.strokes if s.positive for point in s.points]).astype(int)
+        rows, columns = np.clip(wanted, 0, np.subtract(near.shape, 1)).T
+        if not near[rows, columns].all():  # then it was not all
+            return probability
+        return np.where(near, probability, np.minimum(probability, EXCLUDED))
 
     def _first_crop(self, request: SliceRequest) -> Crop:
         known = request.previous.mask if request.previous is not None else None
         if known is not None and known.any():
             return self._crop_about(request, known)
+        (row, column), side = self._first_look(request)
+        points = np.array([p for s in request.strokes for p in s.points]).reshape(-1, 2)
+        reach = np.abs(points - (row, column)) * request.spacing / min(request.spacing)  # every prompt is to be seen
+        return self._crop(request, (row, column), max(side, SEEN * 2 * float(reach.max(initial=0))))
+
+    def _first_look(self, request: SliceRequest) -> tuple[tuple[float, float], float]:
+        """Middle and side of the crop that prompts ask for: of the size they tell, else that of a click."""
         regions = np.array([p for s in request.strokes if s.closed for p in s.points]).reshape(-1, 2)
         if len(regions):  # drawn round the object, so its size is known
             low, high = regions.min(0), regions.max(0)
             extent = (high - low) * request.spacing / min(request.spacing)
             middle = (low + high) / 2
-            return self._crop(request, (middle[0], middle[1]), float(extent.max()) * self.policy.expansion)
+            return (middle[0], middle[1]), float(extent.max()) * self.policy.expansion
         line = _measured(request)
         if line is not None:
             middle = np.mean(line.points, axis=0)
-            return self._crop(request, (middle[0], middle[1]), line.diameter * ROUND_A_LINE)
+            return (middle[0], middle[1]), line.diameter * ROUND_A_LINE
         points = np.array([p for s in request.strokes for p in s.points]).reshape(-1, 2)
         if len(points) == 0:
             points = np.array(request.image.shape)[None] / 2
@@ -159,8 +171,7 @@ class ZoomPredictor(ABC):
         positive = positive if len(positive) else points
         centre = (positive.min(0) + positive.max(0)) / 2
         extent = np.ptp(points, axis=0) * request.spacing / min(request.spacing)
-        side = max(self.policy.first_side, float(extent.max()) * self.policy.expansion)
-        return self._crop(request, (centre[0], centre[1]), side)
+        return (centre[0], centre[1]), max(self.policy.first_side, float(extent.max()) * self.policy.expansion)
 
     def _better_crop(self, request: SliceRequest, crop: Crop, probability: Square) -> Crop | None:
         """The crop that the answer asks for, or None if the one it was given is good enough."""

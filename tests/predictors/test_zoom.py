@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgeflow_med.predictors.base import Prediction, Predictor, SliceRequest, Stroke
 from edgeflow_med.predictors.crop import Crop
-from edgeflow_med.predictors.strokes import line_stroke
+from edgeflow_med.predictors.strokes import box_stroke, line_stroke
 from edgeflow_med.predictors.zoom import Square, SquareAnswer, ZoomPolicy, expected_iou, runs_out
 from tests.region_growing import RegionGrower, disk, iou, picture
 
@@ -143,6 +143,20 @@ def test_a_first_answer_keeps_to_what_a_line_measures_and_later_ones_need_not() 
     assert not first.mask[100, 113:].any()
     request = SliceRequest(picture(truth), strokes=(line, click(100, 125)), previous=first)
     assert iou(RegionGrower().predict(request).mask, truth) > 0.9
+
+
+@pytest.mark.parametrize("size", [line_stroke((200, 185), (200, 215)), box_stroke((185, 185), (215, 215))])
+def test_prompts_beside_one_that_tells_the_size_are_seen_too(size: Stroke) -> None:
+    grower = RegionGrower()
+    grower.predict(SliceRequest(picture(disk((400, 400), (200, 200), 15)), strokes=(size, click(90, 200, False))))
+    assert grower.squares[0][2][1].any()
+
+
+def test_a_click_beyond_what_a_line_measures_says_that_it_was_not_all() -> None:
+    truth, line = disk((200, 200), (100, 100), 30), line_stroke((100, 80), (100, 110))
+    for beyond in (click(100, 125), box_stroke((70, 70), (199, 199))):
+        answer = RegionGrower().predict(SliceRequest(picture(truth), strokes=(line, beyond)))
+        assert iou(answer.mask, truth) > 0.9
 
 
 def test_a_mask_runs_out_of_a_crop_only_where_the_slice_goes_on() -> None:
