@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from math import hypot
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgeflow_med.predictors.base import Stroke
 from edgeflow_med.prompts import Box, Lasso, Line, Prompt, Scribble
 
@@ -58,18 +55,3 @@ def line_stroke(start: Pixel, end: Pixel, spacing: tuple[float, float] = (1.0, 1
     dr, dc = TRIM * (r1 - r0), TRIM * (c1 - c0)
     length = hypot((r1 - r0) * spacing[0], (c1 - c0) * spacing[1]) / min(spacing)
     return Stroke(((r0 + dr, c0 + dc), (r1 - dr, c1 - dc)), diameter=length)
-
-
-def within_reach(line: Stroke, shape: tuple[int, int], spacing: tuple[float, float]) -> NDArray[np.bool_]:
-    """Pixels ``(H, W)`` no farther from either end of a measured line than it is long, give or take a pixel.
-
-    All of a segment lies there if the line is its longest diameter.
-    """
-    ends = np.asarray(line.points)
-    middle = ends.mean(0)
-    scale = np.asarray(spacing) / min(spacing)
-    rows, columns = np.ogrid[: shape[0], : shape[1]]
-    near = np.ones(shape, bool)
-    for row, column in middle + (ends - middle) / (1 - 2 * TRIM):
-        near &= np.hypot((rows - row) * scale[0], (columns - column) * scale[1]) <= line.diameter + 1
-    return near

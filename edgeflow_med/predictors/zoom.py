@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from edgeflow_med.predictors.base import Prediction, SliceRequest, Stroke
+from edgeflow_med.predictors.base import Prediction, SliceRequest
 from edgeflow_med.predictors.crop import Crop, draw_prompts, fill_regions
+from edgeflow_med.predictors.diameter import keep_to_diameter, measured, shifted, sigmoid
 from edgeflow_med.predictors.obey import MARGIN, obey
-from edgeflow_med.predictors.strokes import within_reach
 
 Square = NDArray[np.float32]
 FEW = 2  # negative prompts on a slice that a network can be trusted with
 MOST_GIVEN_BACK = 1.0  # logits
 ROUND_A_LINE = 1.4  # side of the crop at a measured line, over its length
 SEEN = 1.05  # side of a crop over what it must hold
-EXCLUDED = 1 / (1 + float(np.exp(MARGIN)))  # most that a pixel of another segment may get
+EXCLUDED = sigmoid(-MARGIN)  # most that a pixel of another segment may get
 
 
 class SquareAnswer(NamedTuple):
@@ -96,7 +96,9 @@ class ZoomPredictor(ABC):
                 break
             crop = better
             probability, edge, quality = self._answer(request, crop)
-        probability = self._keep_to_diameter(request, self._give_back(request, probability))
+        probability = self._give_back(request, probability)
+        if request.previous is None:  # a correction may go beyond what was measured
+            probability = keep_to_diameter(probability, request.strokes, request.spacing)
         obeyed = obey(probability, request.image, request.spacing, request.strokes)
         if request.excluded is not None:
             obeyed[request.excluded] = np.minimum(obeyed[request.excluded], EXCLUDED)
@@ -127,21 +129,7 @@ class ZoomPredictor(ABC):
         shift = min(self.policy.give_back * (negative - FEW), MOST_GIVEN_BACK)
         if request.previous is None or shift <= 0:
             return probability
-        odds = np.float32(np.exp(shift)) * probability
-        return odds / (odds + 1 - probability)
-
-    @staticmethod
-    def _keep_to_diameter(request: SliceRequest, probability: Square) -> Square:
-        """Nothing of a first answer lies farther out than a measured line allows; prompts and corrections may."""
-        line = _measured(request)
-        if line is None or request.previous is not None:
-            return probability
-        near = within_reach(line, (probability.shape[0], probability.shape[1]), request.spacing)
-        wanted = np.rint([point for s in request.strokes if s.positive for point in s.points]).astype(int)
-        rows, columns = np.clip(wanted, 0, np.subtract(near.shape, 1)).T
-        if not near[rows, columns].all():  # then it was not all
-            return probability
-        return np.where(near, probability, np.minimum(probability, EXCLUDED))
+        return shifted(probability, shift)
 
     def _first_crop(self, request: SliceRequest) -> Crop:
         known = request.previous.mask if request.previous is not None else None
@@ -160,7 +148,7 @@ class ZoomPredictor(ABC):
             extent = (high - low) * request.spacing / min(request.spacing)
             middle = (low + high) / 2
             return (middle[0], middle[1]), float(extent.max()) * self.policy.expansion
-        line = _measured(request)
+        line = measured(request.strokes)
         if line is not None:
             middle = np.mean(line.points, axis=0)
             return (middle[0], middle[1]), line.diameter * ROUND_A_LINE
@@ -208,12 +196,6 @@ class ZoomPredictor(ABC):
         whole = max(height * request.spacing[0], width * request.spacing[1]) / min(request.spacing)
         side = float(np.clip(side, self.policy.smallest_side, max(whole, self.policy.smallest_side)))
         return Crop.around(centre, side, self.policy.size, (height, width), request.spacing)
-
-
-def _measured(request: SliceRequest) -> Stroke | None:
-    """The longest measured line; a second, shorter one is the axis across it."""
-    lines = [stroke for stroke in request.strokes if stroke.diameter > 0]
-    return max(lines, key=lambda line: line.diameter, default=None)
 
 
 def exclude(guidance: Square, others: NDArray[np.bool_]) -> None:

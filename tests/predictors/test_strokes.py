@@ -8,7 +8,7 @@ import pytest
 from edgeflow_med.predictors.base import SliceRequest, Stroke
 from edgeflow_med.predictors.crop import Crop, draw_prompts, fill_regions
 from edgeflow_med.predictors.obey import obey
-from edgeflow_med.predictors.strokes import box_corners, box_stroke, line_stroke, stroke_of, within_reach
+from edgeflow_med.predictors.strokes import box_corners, box_stroke, line_stroke, stroke_of
 from edgeflow_med.prompts import Box, Click, Lasso, Line, Scribble
 from tests.region_growing import RegionGrower, disk, iou, picture
 
@@ -43,13 +43,6 @@ def test_the_corners_of_a_box_come_back() -> None:
 def test_a_line_is_as_long_as_its_millimetres_say_in_pixels_of_the_finer_axis() -> None:
     line = stroke_of(Line((0, 10, 10), (0, 13, 14)), 0, (1.0, 0.5))
     assert line.diameter == pytest.approx(np.hypot(3, 2) / 0.5)
-
-
-def test_what_lies_within_reach_of_a_line() -> None:
-    """From column 10 to column 30, give or take one; half way sqrt(21 ** 2 - 10 ** 2) / 2 = 9.2 rows twice as high."""
-    near = within_reach(line_stroke((20, 10), (20, 30), (2.0, 1.0)), (40, 50), (2.0, 1.0))
-    assert np.flatnonzero(near[20]).tolist() == list(range(9, 32))
-    assert np.flatnonzero(near[:, 20]).tolist() == list(range(11, 30))
 
 
 def test_a_lasso_is_closed_and_filled() -> None:

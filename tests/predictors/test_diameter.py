@@ -1,0 +1,74 @@
+"""An answer to a measured line is no longer than the line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeflow_med.measurements import convex_corners, farthest_pair
+from edgeflow_med.predictors.base import Stroke
+from edgeflow_med.predictors.diameter import LONGER, MOST, keep_to_diameter, longest, sigmoid, within_reach
+from edgeflow_med.predictors.strokes import box_stroke, line_stroke
+from tests.region_growing import disk
+
+SHAPE, MIDDLE = (120, 120), (60, 60)
+LINE = line_stroke((60, 50), (60, 70))
+
+
+def hill(steepness: float) -> np.ndarray:
+    """A probability that falls with the distance from the middle and is 0.5 at a radius of 15."""
+    rows, columns = np.ogrid[: SHAPE[0], : SHAPE[1]]
+    radius = np.hypot(rows - MIDDLE[0], columns - MIDDLE[1])
+    return (1 / (1 + np.exp(steepness * (radius - 15)))).astype(np.float32)
+
+
+def test_what_lies_within_reach_of_a_line() -> None:
+    """From column 10 to column 30, give or take one; half way sqrt(21 ** 2 - 10 ** 2) / 2 = 9.2 rows twice as high."""
+    near = within_reach(line_stroke((20, 10), (20, 30), (2.0, 1.0)), (40, 50), (2.0, 1.0))
+    assert np.flatnonzero(near[20]).tolist() == list(range(9, 32))
+    assert np.flatnonzero(near[:, 20]).tolist() == list(range(11, 30))
+
+
+def test_an_answer_that_is_too_long_shrinks_until_it_fits() -> None:
+    answer = keep_to_diameter(hill(0.4), (LINE,), (1, 1)) >= 0.5
+    assert longest(answer, (1, 1)) == pytest.approx(20 * (1 + LONGER) + 1, abs=1)
+    assert (answer & ~disk(SHAPE, MIDDLE, 11)).sum() == 0
+    assert (disk(SHAPE, MIDDLE, 10) & ~answer).sum() == 0
+
+
+def test_it_shrinks_only_so_far() -> None:
+    sure = np.where(disk(SHAPE, MIDDLE, 15), sigmoid(MOST + 1), 0).astype(np.float32)
+    np.testing.assert_array_equal(
+        keep_to_diameter(sure, (LINE,), (1, 1)) >= 0.5, (sure >= 0.5) & within_reach(LINE, SHAPE, (1, 1))
+    )
+
+
+def test_an_answer_that_fits_is_left_alone_but_for_what_lies_out_of_reach() -> None:
+    answer = np.where(disk(SHAPE, MIDDLE, 9), 0.6, 0.4).astype(np.float32)
+    apart = answer.copy()
+    apart[10:14, 10:14] = 0.9
+    np.testing.assert_array_equal(keep_to_diameter(apart, (LINE,), (1, 1)) >= 0.5, answer >= 0.5)
+    np.testing.assert_array_equal(keep_to_diameter(apart, (Stroke(((60, 60),)),), (1, 1)), apart)
+
+
+@pytest.mark.parametrize(
+    "beyond", [Stroke(((60, 85),)), box_stroke((0, 0), (119, 119)), line_stroke((40, 60), (80, 60))]
+)
+def test_a_positive_prompt_out_of_reach_says_that_the_line_was_not_all(beyond: Stroke) -> None:
+    np.testing.assert_array_equal(keep_to_diameter(hill(0.4), (LINE, beyond), (1, 1)), hill(0.4))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 10**6), st.sampled_from([(1.0, 1.0), (2.0, 0.5), (0.7, 0.9)]))
+def test_the_longest_distance_is_that_of_the_farthest_pixels(seed: int, spacing: tuple[float, float]) -> None:
+    mask = np.random.default_rng(seed).random((20, 30)) > 0.97
+    mask[3, 4] = True
+    corners = convex_corners(np.argwhere(mask) * np.asarray(spacing) / min(spacing))
+    true = farthest_pair(corners)[1]
+    assert true * 0.999 <= longest(mask, spacing) <= true + 1e-6
+
+
+def test_nothing_is_as_long_as_nothing() -> None:
+    assert longest(np.zeros((4, 4), bool), (1, 1)) == 0
