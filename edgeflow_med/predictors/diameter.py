@@ -1,4 +1,8 @@
-"""What a measured line says about an answer: nothing of a structure is longer than its longest diameter."""
+"""What measured lines say about an answer.
+
+Nothing of a structure is longer than its longest diameter. With the axis across it, as for WHO and RANO, the two are
+those of an ellipse that is a better start than none.
+"""
 
 from __future__ import annotations
 
@@ -56,19 +60,57 @@ def keep_to_diameter(
     return shifted(kept, -high)
 
 
+def crossed(strokes: Iterable[Stroke]) -> tuple[Stroke, Stroke] | None:
+    """The longest measured line and the newest of the others that crosses it; None if there are no two such lines."""
+    lines = [stroke for stroke in strokes if stroke.diameter > 0]
+    axis = measured(lines)
+    if axis is None:
+        return None
+    along = ends_of(axis)
+    crossing = (line for line in reversed(lines) if line is not axis and _cross(along, ends_of(line)))
+    across = next(crossing, None)
+    return None if across is None else (axis, across)
+
+
+def ellipse(axis: Stroke, across: Stroke, shape: tuple[int, int], spacing: tuple[float, float]) -> NDArray[np.bool_]:
+    """Pixels ``(H, W)`` of the ellipse about two measured lines: as long as the one, as wide as the other."""
+    scale = np.asarray(spacing) / min(spacing)
+    along, side = ends_of(axis) * scale, ends_of(across) * scale
+    forward = (along[1] - along[0]) / axis.diameter
+    sideways = np.array([-forward[1], forward[0]])
+    middle = along.mean(0) + sideways * ((side.mean(0) - along.mean(0)) @ sideways)
+    away = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), -1) * scale - middle
+    semi = np.maximum([axis.diameter / 2, across.diameter / 2], 0.5)
+    return np.asarray((away @ forward / semi[0]) ** 2 + (away @ sideways / semi[1]) ** 2 <= 1)
+
+
 def within_reach(line: Stroke, shape: tuple[int, int], spacing: tuple[float, float]) -> NDArray[np.bool_]:
     """Pixels ``(H, W)`` no farther from either end of a measured line than it is long, give or take a pixel.
 
     All of a segment lies there if the line is its longest diameter.
     """
-    ends = np.asarray(line.points)
-    middle = ends.mean(0)
     scale = np.asarray(spacing) / min(spacing)
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     near = np.ones(shape, bool)
-    for row, column in middle + (ends - middle) / (1 - 2 * TRIM):
+    for row, column in ends_of(line):
         near &= np.hypot((rows - row) * scale[0], (columns - column) * scale[1]) <= line.diameter + 1
     return near
+
+
+def ends_of(line: Stroke) -> NDArray[np.float64]:
+    """Both ends ``(2, 2)`` of a measured line (row, column), as it was measured."""
+    kept = np.asarray(line.points, np.float64)
+    middle = kept.mean(0)
+    return middle + (kept - middle) / (1 - 2 * TRIM)
+
+
+def _cross(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Whether two lines ``(2, 2)`` cross, each a tenth longer than it is: a hand may have stopped short."""
+    try:
+        places = np.linalg.solve(np.stack([one[1] - one[0], other[0] - other[1]], 1), other[0] - one[0])
+    except np.linalg.LinAlgError:  # parallel
+        return False
+    return bool(np.all(np.abs(places - 0.5) <= 0.55))
 
 
 def longest(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,13 +17,14 @@ from scipy import ndimage
 
 from edgeflow_med.predictors.base import Prediction, SliceRequest
 from edgeflow_med.predictors.crop import Crop, draw_prompts, fill_regions
-from edgeflow_med.predictors.diameter import keep_to_diameter, measured, shifted, sigmoid
+from edgeflow_med.predictors.diameter import crossed, ellipse, keep_to_diameter, measured, shifted, sigmoid
 from edgeflow_med.predictors.obey import MARGIN, obey
 
 Square = NDArray[np.float32]
 FEW = 2  # negative prompts on a slice that a network can be trusted with
 MOST_GIVEN_BACK = 1.0  # logits
 ROUND_A_LINE = 1.4  # side of the crop at a measured line, over its length
+SURE = 0.9  # of the ellipse about two measured lines
 SEEN = 1.05  # side of a crop over what it must hold
 EXCLUDED = sigmoid(-MARGIN)  # most that a pixel of another segment may get
 
@@ -88,6 +89,7 @@ class ZoomPredictor(ABC):
 
     def predict(self, request: SliceRequest) -> Prediction:
         """Answer one request; see :class:`edgeflow_med.predictors.base.Predictor`."""
+        request = _begun_by_axes(request)
         crop = self._first_crop(request)
         probability, edge, quality = self._answer(request, crop)
         for _ in range(2):  # once to fit the object, once more if it still runs out of the crop
@@ -111,7 +113,8 @@ class ZoomPredictor(ABC):
             previous[1] = crop.extract(request.previous.edge)
         else:
             previous[0] = fill_regions(request.strokes, crop)
-        guidance = draw_prompts(request.strokes, crop)
+        axes = crossed(request.strokes)  # the one across has told how wide it is; as a stroke it would widen the answer
+        guidance = draw_prompts([s for s in request.strokes if axes is None or s is not axes[1]], crop)
         if request.excluded is not None:
             exclude(guidance, crop.extract(request.excluded) >= 0.5)
         probability, edge, quality = self.infer(crop.extract(request.image), previous, guidance)
@@ -196,6 +199,17 @@ class ZoomPredictor(ABC):
         whole = max(height * request.spacing[0], width * request.spacing[1]) / min(request.spacing)
         side = float(np.clip(side, self.policy.smallest_side, max(whole, self.policy.smallest_side)))
         return Crop.around(centre, side, self.policy.size, (height, width), request.spacing)
+
+
+def _begun_by_axes(request: SliceRequest) -> SliceRequest:
+    """Where the newest prompt completes a cross of measured lines, what was there gives way to their ellipse."""
+    axes = crossed(request.strokes)
+    if axes is None or request.strokes[-1] not in axes:
+        return request
+    shape = (request.image.shape[0], request.image.shape[1])
+    mask = ellipse(*axes, shape, request.spacing)
+    start = Prediction(np.where(mask, SURE, 0).astype(np.float32), np.zeros(shape, np.float32), 0.5)
+    return replace(request, previous=start, propagated=False)
 
 
 def exclude(guidance: Square, others: NDArray[np.bool_]) -> None:

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from edgeflow_med.measurements import convex_corners, farthest_pair
 from edgeflow_med.predictors.base import Stroke
-from edgeflow_med.predictors.diameter import LONGER, MOST, keep_to_diameter, longest, sigmoid, within_reach
+from edgeflow_med.predictors.diameter import (
+    LONGER,
+    MOST,
+    crossed,
+    ellipse,
+    keep_to_diameter,
+    longest,
+    sigmoid,
+    within_reach,
+)
 from edgeflow_med.predictors.strokes import box_stroke, line_stroke
 from tests.region_growing import disk
 
@@ -72,3 +81,39 @@ def test_the_longest_distance_is_that_of_the_farthest_pixels(seed: int, spacing:
 
 def test_nothing_is_as_long_as_nothing() -> None:
     assert longest(np.zeros((4, 4), bool), (1, 1)) == 0
+
+
+def test_two_lines_that_cross_are_axes_in_whatever_order() -> None:
+    click, across, apart = Stroke(((60, 60),)), line_stroke((54, 60), (66, 60)), line_stroke((20, 20), (30, 20))
+    for strokes in ((LINE, across), (across, LINE), (across, click, LINE, apart)):
+        assert crossed(strokes) == (LINE, across)
+    for strokes in ((), (LINE,), (LINE, click), (LINE, apart), (LINE, line_stroke((62, 52), (62, 68)))):
+        assert crossed(strokes) is None
+
+
+@pytest.mark.parametrize(("gap", "whether"), [(0.4, True), (2.0, False)])
+def test_a_line_that_stops_just_short_of_another_crosses_it(gap: float, whether: bool) -> None:
+    assert (crossed((LINE, line_stroke((60 + gap, 60), (72, 60)))) is not None) == whether
+
+
+def test_of_several_axes_across_the_newest_counts() -> None:
+    first, second = line_stroke((54, 60), (66, 60)), line_stroke((52, 61), (68, 61))
+    assert crossed((LINE, first, second)) == (LINE, second)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (2.0, 1.0)])
+def test_an_ellipse_is_as_long_and_as_wide_as_its_axes(spacing: tuple[float, float]) -> None:
+    axis, across = line_stroke((60, 30), (60, 90), spacing), line_stroke((48, 60), (68, 60), spacing)
+    mask = ellipse(axis, across, SHAPE, spacing)
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    assert (rows[0], rows[-1]) == (48, 68)
+    assert (columns[0], columns[-1]) == (30, 90)
+    assert mask.sum() == pytest.approx(np.pi * 30 * 10, rel=0.03)
+
+
+def test_an_ellipse_lies_across_its_axis_even_if_the_other_line_does_not() -> None:
+    axis, across = line_stroke((40, 40), (80, 80)), line_stroke((60, 50), (60, 70))
+    mask = ellipse(axis, across, SHAPE, (1, 1))
+    assert mask[45, 45]
+    assert not mask[45, 75]
+    np.testing.assert_array_equal(mask, mask.T)

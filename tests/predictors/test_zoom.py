@@ -128,8 +128,8 @@ def test_clicks_far_apart_are_all_seen() -> None:
 
 def test_a_measured_line_says_how_large_the_crop_is() -> None:
     truth, grower = disk((300, 300), (120, 200), 20), RegionGrower()
-    across, long_axis = line_stroke((110, 200), (130, 200)), line_stroke((120, 180), (120, 220))
-    answer = grower.predict(SliceRequest(picture(truth), strokes=(long_axis, across)))
+    beside, long_axis = line_stroke((118, 190), (118, 210)), line_stroke((120, 180), (120, 220))
+    answer = grower.predict(SliceRequest(picture(truth), strokes=(long_axis, beside)))
     assert iou(answer.mask, truth) > 0.9
     assert (grower.squares[0][0] > 0.5).mean() == pytest.approx(np.pi / 4 / 1.4**2, rel=0.05)
     assert len(grower.squares) == 1
@@ -143,6 +143,20 @@ def test_a_first_answer_keeps_to_what_a_line_measures_and_later_ones_need_not() 
     assert not first.mask[100, 113:].any()
     request = SliceRequest(picture(truth), strokes=(line, click(100, 125)), previous=first)
     assert iou(RegionGrower().predict(request).mask, truth) > 0.9
+
+
+def test_two_measured_axes_start_from_their_ellipse_and_clicks_go_on_from_the_answer() -> None:
+    truth, grower = disk((300, 300), (120, 200), 20), RegionGrower()
+    axes = line_stroke((120, 180), (120, 220)), line_stroke((110, 200), (130, 200))
+    lesion = grower.predict(SliceRequest(picture(truth), strokes=axes[:1]))
+    answer = grower.predict(SliceRequest(picture(truth), strokes=axes, previous=lesion))
+    previous, guidance = grower.squares[-1][1][0], grower.squares[-1][2][0]
+    assert (previous >= 0.5).mean() == pytest.approx(np.pi / 4 * 0.5 / 1.8**2, rel=0.1)
+    rows = np.flatnonzero((guidance > 0).any(1))
+    assert np.ptp(rows) < 12  # the axis across is not drawn
+    assert iou(answer.mask, truth) > 0.9
+    grower.predict(SliceRequest(picture(truth), strokes=(*axes, click(138, 200)), previous=answer))
+    assert (grower.squares[-1][1][0] >= 0.5).mean() == pytest.approx(np.pi / 4 / 1.8**2, rel=0.1)
 
 
 @pytest.mark.parametrize("size", [line_stroke((200, 185), (200, 215)), box_stroke((185, 185), (215, 215))])
