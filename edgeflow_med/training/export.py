@@ -285,10 +285,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m edgeflow_med.training.export", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="checkpoint.pt of a training run")
     parser.add_argument("folder", type=Path, help="the bundle to write, e.g. weights/edgeflow_w18")
-    parser.add_argument("--size", type=int, help="side of the network's input, with the rest of the policy as usual")
+    parser.add_argument("--size", type=int, help="side of the network's input")
+    parser.add_argument("--give-back", type=float, help="see ZoomPolicy; what is not given of the policy is as usual")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of evaluation reports")
     given = parser.parse_args(arguments)
-    policy = None if given.size is None else ZoomPolicy(size=given.size)
+    asked = {name: value for name in ("size", "give_back") if (value := getattr(given, name)) is not None}
+    policy = ZoomPolicy(**asked) if asked else None
     bundle = export(given.checkpoint, given.folder, policy, given.results)
     print(f"{given.folder}: {bundle.name} {bundle.version}")
 

@@ -174,8 +174,9 @@ def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_command_line(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main([str(checkpoint), str(tmp_path / "model"), "--size", "128", "--results", str(tmp_path)])
-    assert open_bundle(tmp_path / "model").policy["size"] == 128
+    results = ["--results", str(tmp_path)]
+    main([str(checkpoint), str(tmp_path / "model"), "--size", "128", "--give-back", "0.2", *results])
+    assert open_bundle(tmp_path / "model").policy == asdict(ZoomPolicy(size=128, give_back=0.2))
     assert "model 0.1.0+" in capsys.readouterr().out
 
 
