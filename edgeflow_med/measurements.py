@@ -215,15 +215,20 @@ def farthest_pair(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], flo
     return points[list(np.unravel_index(int(gaps.argmax()), gaps.shape))], float(gaps.max())
 
 
+def row_ends(mask: Mask) -> NDArray[np.int64]:
+    """The first and the last pixel ``(2 R, 2)`` (row, column) of each row of a slice that the mask touches."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    first = mask[rows].argmax(axis=1)
+    last = mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
+    return np.concatenate([np.stack([rows, first], axis=1), np.stack([rows, last], axis=1)])
+
+
 def _outline_points(piece: Mask) -> NDArray[np.float64]:
     """Points ``(P, 2)`` (row, column) whose convex hull is that of the piece's outline.
 
     Each pixel contributes the middles of its four sides; only the first and last pixel of a row can be on the hull.
     """
-    rows = np.flatnonzero(piece.any(axis=1))
-    first = piece[rows].argmax(axis=1)
-    last = piece.shape[1] - 1 - piece[rows, ::-1].argmax(axis=1)
-    ends = np.concatenate([np.stack([rows, first], axis=1), np.stack([rows, last], axis=1)])
+    ends = row_ends(piece)
     sides = np.array([(-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5)])
     return (ends[:, None] + sides[None]).reshape(-1, 2)
 

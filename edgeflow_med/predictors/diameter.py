@@ -10,16 +10,17 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
+from edgeflow_med.measurements import convex_corners, farthest_pair, row_ends
 from edgeflow_med.predictors.base import Stroke
-from edgeflow_med.predictors.obey import MARGIN
+from edgeflow_med.predictors.obey import BACKGROUND
 from edgeflow_med.predictors.strokes import TRIM
 
 Probability = NDArray[np.float32]
 LONGER = 0.05  # share by which an answer may be longer than the line: its ends are set by hand
 MOST = 3.0  # logits by which an answer is made smaller to fit
 HALVINGS = 6  # of MOST, until the shift is found
-TURNS = 48  # directions in which a mask's width is taken; the widest falls short of the diameter by less than 0.1 %
 
 
 def measured(strokes: Iterable[Stroke]) -> Stroke | None:
@@ -49,15 +50,15 @@ def keep_to_diameter(
     rows, columns = np.clip(wanted, 0, np.subtract(near.shape, 1)).T
     if not near[rows, columns].all():
         return probability
-    kept = np.where(near, probability, np.minimum(probability, sigmoid(-MARGIN)))
+    kept = np.where(near, probability, np.minimum(probability, BACKGROUND))
     allowed = line.diameter * (1 + LONGER) + 1
     if longest(kept >= 0.5, spacing) <= allowed:
         return kept
     low, high = 0.0, MOST
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        low, high = (low, middle) if longest(kept >= sigmoid(middle), spacing) <= allowed else (middle, high)
-    return shifted(kept, -high)
+        low, high = (low, middle) if longest(kept >= expit(middle), spacing) <= allowed else (middle, high)
+    return expit(logit(kept) - high)
 
 
 def crossed(strokes: Iterable[Stroke]) -> tuple[Stroke, Stroke] | None:
@@ -115,21 +116,6 @@ def _cross(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
 
 def longest(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> float:
     """The greatest distance of two pixel centres of a mask, over gaps too, in pixels of the finer axis."""
-    rows = np.flatnonzero(mask.any(1))
-    if not rows.size:
+    if not mask.any():
         return 0.0
-    first, last = mask[rows].argmax(1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(1)
-    points = np.stack([np.tile(rows, 2), np.concatenate([first, last])], 1) * spacing / min(spacing)
-    angles = np.arange(TURNS) * np.pi / TURNS
-    return float(np.ptp(points @ np.stack([np.sin(angles), np.cos(angles)]), axis=0).max())
-
-
-def shifted(probability: Probability, logits: float) -> Probability:
-    """A probability with its logit moved."""
-    odds = np.float32(np.exp(logits)) * probability
-    return odds / (odds + 1 - probability)
-
-
-def sigmoid(logit: float) -> float:
-    """The probability of a logit."""
-    return 1 / (1 + float(np.exp(-logit)))
+    return farthest_pair(convex_corners(row_ends(mask) * np.asarray(spacing) / min(spacing)))[1]

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 from skimage.draw import polygon2mask
 
 from edgeflow_med.predictors.base import Stroke
 from edgeflow_med.predictors.crop import densify
 
 MARGIN = 0.5  # logit at a corrected pixel: probability 0.62 or 0.38
+BACKGROUND = float(expit(-MARGIN))  # most that a pixel may get that certainly does not belong to the segment
 REACH = 3.0  # pixels (of the finer axis) over which a correction fades
 SLACK = 0.1  # share of a region's size by which the answer may leave it: boxes are drawn by hand
 LIKENESS = 0.08  # difference in windowed intensity over which it fades
@@ -52,7 +54,7 @@ def obey(
     for stroke in strokes:
         if stroke.closed:
             outside = ~enlarged(stroke, shape)
-            result[outside] = np.minimum(result[outside], _sigmoid(-MARGIN))
+            result[outside] = np.minimum(result[outside], BACKGROUND)
         else:
             lines.append((voxels(stroke, shape), stroke.positive))
     for line, positive in lines:
@@ -62,7 +64,7 @@ def obey(
     for line, positive in lines:  # a later patch may have covered an earlier pixel of the other sign
         for pixel in line:
             if (result[pixel] >= 0.5) != positive:
-                result[pixel] = _sigmoid(MARGIN if positive else -MARGIN)
+                result[pixel] = expit(MARGIN if positive else -MARGIN)
     return result
 
 
@@ -95,7 +97,7 @@ def _move(
     logits = np.log(clipped / (1 - clipped))
     at_pixel = float(np.clip(result[pixel], 1e-4, 1 - 1e-4))
     move = (MARGIN if positive else -MARGIN) - np.log(at_pixel / (1 - at_pixel))
-    moved = _sigmoid(logits + weight * move)
+    moved = expit(logits + weight * move)
     known = result[window] >= 0.5
     result[window] = np.where(weight > 1e-3, moved, result[window])
     corner = (int(rows[0, 0]), int(columns[0, 0]))
@@ -103,8 +105,8 @@ def _move(
     patch = [at, *_most_alike(weight, at), *(_bridge(known, squared, at) if positive else [])]
     for row, column in patch:
         if (result[window][row, column] >= 0.5) != positive:
-            result[window][row, column] = _sigmoid(MARGIN if positive else -MARGIN)
-    result[pixel] = _sigmoid(MARGIN if positive else -MARGIN)
+            result[window][row, column] = expit(MARGIN if positive else -MARGIN)
+    result[pixel] = expit(MARGIN if positive else -MARGIN)
 
 
 def _most_alike(weight: NDArray[np.float64], at: tuple[int, int]) -> list[tuple[int, int]]:
@@ -120,7 +122,3 @@ def _bridge(known: NDArray[np.bool_], squared: NDArray[np.float64], at: tuple[in
         return []
     row, column = np.argwhere(known)[np.argmin(squared[known])].tolist()
     return voxels(Stroke((at, (row, column))), (known.shape[0], known.shape[1]))
-
-
-def _sigmoid(logit: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    return 1.0 / (1.0 + np.exp(-np.asarray(logit)))

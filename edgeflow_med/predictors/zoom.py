@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.special import expit, logit
 
 from edgeflow_med.predictors.base import Prediction, SliceRequest
 from edgeflow_med.predictors.crop import Crop, draw_prompts, fill_regions
-from edgeflow_med.predictors.diameter import crossed, ellipse, keep_to_diameter, measured, shifted, sigmoid
-from edgeflow_med.predictors.obey import MARGIN, obey
+from edgeflow_med.predictors.diameter import crossed, ellipse, keep_to_diameter, measured
+from edgeflow_med.predictors.obey import BACKGROUND, obey
 
 Square = NDArray[np.float32]
 FEW = 2  # negative prompts on a slice that a network can be trusted with
@@ -26,7 +27,6 @@ MOST_GIVEN_BACK = 1.0  # logits
 ROUND_A_LINE = 1.4  # side of the crop at a measured line, over its length
 SURE = 0.9  # of the ellipse about two measured lines
 SEEN = 1.05  # side of a crop over what it must hold
-EXCLUDED = sigmoid(-MARGIN)  # most that a pixel of another segment may get
 
 
 class SquareAnswer(NamedTuple):
@@ -103,7 +103,7 @@ class ZoomPredictor(ABC):
             probability = keep_to_diameter(probability, request.strokes, request.spacing)
         obeyed = obey(probability, request.image, request.spacing, request.strokes)
         if request.excluded is not None:
-            obeyed[request.excluded] = np.minimum(obeyed[request.excluded], EXCLUDED)
+            obeyed[request.excluded] = np.minimum(obeyed[request.excluded], BACKGROUND)
         return Prediction(obeyed, edge, expected_iou(obeyed) if quality is None else quality)
 
     def _answer(self, request: SliceRequest, crop: Crop) -> SquareAnswer:
@@ -132,7 +132,7 @@ class ZoomPredictor(ABC):
         shift = min(self.policy.give_back * (negative - FEW), MOST_GIVEN_BACK)
         if request.previous is None or shift <= 0:
             return probability
-        return shifted(probability, shift)
+        return expit(logit(probability) + np.float32(shift))
 
     def _first_crop(self, request: SliceRequest) -> Crop:
         known = request.previous.mask if request.previous is not None else None

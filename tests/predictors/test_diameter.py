@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from edgeflow_med.measurements import convex_corners, farthest_pair
 from edgeflow_med.predictors.base import Stroke
@@ -16,7 +17,6 @@ from edgeflow_med.predictors.diameter import (
     ellipse,
     keep_to_diameter,
     longest,
-    sigmoid,
     within_reach,
 )
 from edgeflow_med.predictors.strokes import box_stroke, line_stroke
@@ -48,7 +48,7 @@ def test_an_answer_that_is_too_long_shrinks_until_it_fits() -> None:
 
 
 def test_it_shrinks_only_so_far() -> None:
-    sure = np.where(disk(SHAPE, MIDDLE, 15), sigmoid(MOST + 1), 0).astype(np.float32)
+    sure = np.where(disk(SHAPE, MIDDLE, 15), expit(MOST + 1), 0).astype(np.float32)
     np.testing.assert_array_equal(
         keep_to_diameter(sure, (LINE,), (1, 1)) >= 0.5, (sure >= 0.5) & within_reach(LINE, SHAPE, (1, 1))
     )
