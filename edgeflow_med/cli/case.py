@@ -24,7 +24,7 @@ from edgeflow_med.cli.opened import (
     parse_slices,
     tell,
 )
-from edgeflow_med.cli.output import make_console, warn
+from edgeflow_med.cli.output import make_console
 from edgeflow_med.errors import UsageError
 
 app = typer.Typer(
@@ -70,21 +70,18 @@ def add(
     mask: Annotated[Path | None, typer.Option(metavar="FILE", help="Or: the segments of this file.")] = None,
 ) -> None:
     """Add a segment, or those of a DICOM-SEG, NIfTI or NRRD file."""
-    from edgeflow_med.io import read_segmentation
+    from edgeflow_med.cli.files import read_masks
 
     if (label is None) == (mask is None):
         raise UsageError("Give a LABEL, or --mask FILE with segments that have theirs.")
     with opened(options_of(context)) as session:
-        if mask is not None:
-            found = read_segmentation(mask, session.volume)
-            added, warnings = session.add_segments(found), found.warnings
-        else:
-            added, warnings = (session.add_segment(label or ""),), ()
         console = make_console()
+        if mask is not None:
+            added = session.add_segments(read_masks(mask, session.volume, console))
+        else:
+            added = (session.add_segment(label or ""),)
         for state in added:
             console.print(f"Added segment {state.id} {state.label}")
-        for text in warnings:
-            warn(console, text)
 
 
 @app.command()
@@ -241,14 +238,14 @@ def paint(
     """Paint or erase by hand; no prediction changes these voxels until that is undone."""
     import numpy as np
 
-    from edgeflow_med.io import read_segmentation
+    from edgeflow_med.cli.files import read_masks
 
     if bool(points) == (mask is not None):
         raise UsageError("Give the points K,J,I of a stroke, or --mask FILE.")
     with opened(options_of(context)) as session:
         state = choose_segment(session, segment)
         if mask is not None:
-            voxels = np.any(list(read_segmentation(mask, session.volume).masks), axis=0)
+            voxels = np.any(list(read_masks(mask, session.volume, make_console()).masks), axis=0)
             tell(session, session.paint(voxels, state, erase, plane))
         else:
             tell(session, session.paint((parse_points(points or []), width), state, erase, plane))

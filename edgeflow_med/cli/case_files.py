@@ -48,12 +48,13 @@ def new(  # noqa: PLR0913 - one parameter per option
     ] = "keep-others",
 ) -> None:
     """Start a case on a scan; nothing of the scan is copied, the case refers to where it is."""
-    from edgeflow_med.io import read_segmentation, read_volume
+    from edgeflow_med.cli.files import read_masks
+    from edgeflow_med.io import read_volume
     from edgeflow_med.session import Session
 
     options, console = options_of(context), make_console()
     volume = read_volume(scan, series=series, modality=modality, allow_gaps=allow_gaps, straighten=straighten)
-    initial = read_segmentation(mask, volume) if mask is not None else None
+    initial = read_masks(mask, volume, console) if mask is not None else None
     with Session(
         volume, case_dir=options.folder, plane=plane, window=window, policy=policy, reader=options.reader or ""
     ) as session:
@@ -63,7 +64,7 @@ def new(  # noqa: PLR0913 - one parameter per option
             session.add_segment(name)
         print_status(session)
         row(console, "Size", f"{counts(volume.shape)} voxels (k, j, i), {lengths(volume.spacing)}")
-        for text in (*volume.warnings, *(initial.warnings if initial is not None else ())):
+        for text in volume.warnings:
             warn(console, text)
 
 
@@ -90,7 +91,7 @@ def set_options(
     """Change what holds for the whole case; each change can be undone."""
     import numpy as np
 
-    from edgeflow_med.io import read_segmentation
+    from edgeflow_med.cli.files import read_masks
 
     with opened(options_of(context)) as session:
         if plane is not None:
@@ -104,7 +105,7 @@ def set_options(
         if editable_region == "none":
             session.editable_region = None
         elif editable_region is not None:
-            masks = read_segmentation(Path(editable_region), session.volume).masks
+            masks = read_masks(Path(editable_region), session.volume, make_console()).masks
             session.editable_region = np.any(list(masks), axis=0)
         print_status(session)
 

@@ -1,4 +1,4 @@
-"""What a run writes besides segmentations, and what is checked about files before it starts."""
+"""Masks that a command is given, what a run writes besides segmentations, and what is checked about files before."""
 
 from __future__ import annotations
 
@@ -6,15 +6,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeflow_med.cli.output import warn
 from edgeflow_med.errors import UsageError, WriteError
-from edgeflow_med.io import SegEncoding, check_writable
+from edgeflow_med.io import SegEncoding, check_writable, read_segmentation
 from edgeflow_med.io.atomic import check_folder, json_part, write_together, write_verified
 from edgeflow_med.io.bids import stem_of
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from edgeflow_med.cli.job import Job
+    from edgeflow_med.segmentation import Segmentation
     from edgeflow_med.session import Session
     from edgeflow_med.volume import Volume
+
+
+def read_masks(path: Path, volume: Volume, console: Console) -> Segmentation:
+    """The segments of a file; what its reader noticed is told.
+
+    Raises:
+        EdgeFlowError: See `edgeflow_med.io.read_segmentation`.
+    """
+    found = read_segmentation(path, volume)
+    for line in found.warnings:
+        warn(console, line)
+    return found
 
 
 def check_outputs(job: Job) -> None:

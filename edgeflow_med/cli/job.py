@@ -13,10 +13,10 @@ from typing import Any
 from rich.console import Console
 
 from edgeflow_med import __version__
-from edgeflow_med.cli.files import check_outputs, check_sources, write_json
+from edgeflow_med.cli.files import check_outputs, check_sources, read_masks, write_json
 from edgeflow_med.cli.output import counts, heading, lengths, make_progress, row, warn
 from edgeflow_med.errors import PromptError
-from edgeflow_med.io import MeasuredSegment, SaveOptions, read_segmentation, read_volume, save_measurements
+from edgeflow_med.io import MeasuredSegment, SaveOptions, read_volume, save_measurements
 from edgeflow_med.metrics import dice
 from edgeflow_med.predictors import find_model
 from edgeflow_med.prompts import Prompt, PromptSet, check_prompt
@@ -91,8 +91,8 @@ def run_job(job: Job, console: Console) -> Session:
     console.print(f"EdgeFlow-Med {__version__}", style="bold")
     with clock.measure("read"):
         volume = _read(job)
-        initial = read_segmentation(job.initial_mask, volume) if job.initial_mask else None
-    _print_volume(console, volume, initial)
+        initial = read_masks(job.initial_mask, volume, console) if job.initial_mask else None
+    _print_volume(console, volume)
     check_sources(volume, job)
     plane = job.plane or job.prompts.plane or volume.acquisition_plane
     for entry in job.prompts.segments:
@@ -113,7 +113,7 @@ def run_job(job: Job, console: Console) -> Session:
         seconds=clock.seconds,
     )
     if job.reference is not None:
-        reference = read_segmentation(job.reference, volume).masks[0]
+        reference = read_masks(job.reference, volume, console).masks[0]
         found["dice_with_reference"] = round(dice(session.segments[0].mask, reference), 4)
     _print_findings(console, found)
     _write(job, session, found, console)
@@ -210,12 +210,12 @@ def _told(step: SliceStep, pixel_mm2: float) -> str:
     return f"  {'Slice ' + str(step.index):<28}{'':8} {area:9.0f} mm2  quality {step.prediction.quality:.2f}"
 
 
-def _print_volume(console: Console, volume: Volume, initial: Segmentation | None) -> None:
+def _print_volume(console: Console, volume: Volume) -> None:
     heading(console, "Scan")
     row(console, "Read", f"{volume.modality or 'unknown modality'}, {volume.name}")
     row(console, "Size", f"{counts(volume.shape)} voxels (k, j, i), {lengths(volume.spacing)}")
     row(console, "Orientation", volume.orientation)
-    for line in (*volume.warnings, *(initial.warnings if initial is not None else ())):
+    for line in volume.warnings:
         warn(console, line)
 
 
