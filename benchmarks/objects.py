@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from edgeflow_med.evaluation.volumes import ObjectTarget
 from edgeflow_med.predictors.base import Prediction, Predictor
 from edgeflow_med.propagation import SliceStep, propagate
 from edgeflow_med.simulation import Clicks
+from edgeflow_med.terminology import names_lesion
 
 Mask = NDArray[np.bool_]
 CLICKS = 3
@@ -22,7 +24,7 @@ CLICKS = 3
 
 @dataclass(frozen=True, eq=False)
 class Object:
-    """An object in its scan: ``images`` and ``truth`` are ``(K, H, W)``, spacings in mm."""
+    """An object in its scan: ``images`` and ``truth`` are ``(K, H, W)``, spacings in mm; ``lesion`` by its name."""
 
     dataset: str
     name: str
@@ -30,6 +32,7 @@ class Object:
     truth: Mask
     spacing: tuple[float, float]
     thickness: float
+    lesion: bool
 
     @classmethod
     def read(cls, dataset: DataSet, target: ObjectTarget) -> Object:
@@ -38,7 +41,8 @@ class Object:
         truth = np.zeros(volume.shape, bool)
         truth[target.box] = target.mask
         images = evaluation_window(volume).apply(volume.array)
-        return cls(dataset.name, target.id, images, truth, volume.spacing[1:], volume.spacing[0])
+        lesion = names_lesion(dataset.labels.get(target.label, ""))
+        return cls(dataset.name, target.id, images, truth, volume.spacing[1:], volume.spacing[0], lesion)
 
     def annotate(self, predictor: Predictor, index: int) -> Prediction:
         """What the robot and the predictor make of a slice."""
@@ -52,16 +56,13 @@ class Object:
 
     def propagate(self, predictor: Predictor, known: dict[int, Prediction], **options: Any) -> dict[int, SliceStep]:
         """The last step on each slice that got an answer."""
-        steps = propagate(
-            predictor,
-            self.images.__getitem__,
-            len(self.images),
-            known,
-            spacing=self.spacing,
-            thickness=self.thickness,
-            **options,
-        )
+        steps = self.steps(predictor, known, **options)
         return {step.index: step for step in steps if step.prediction is not None}
+
+    def steps(self, predictor: Predictor, known: dict[int, Prediction], **options: Any) -> Iterator[SliceStep]:
+        """Each step of propagation; ``options`` as in :func:`edgeflow_med.propagation.propagate`."""
+        scale = {"spacing": self.spacing, "thickness": self.thickness, "lesion": self.lesion}
+        return propagate(predictor, self.images.__getitem__, len(self.images), known, **(scale | options))
 
     def dices(self, masks: dict[int, Mask]) -> dict[int, float]:
         """Dice by slice."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from edgeflow_med.errors import UsageError
-from edgeflow_med.segmentation import Code
+from edgeflow_med.segmentation import MORPHOLOGICALLY_ABNORMAL, Code
 
 # Context groups of types, by the SNOMED code of their category; the likeliest to be segmented first.
 _GROUPS = {
@@ -103,13 +103,29 @@ def find(text: str) -> Term:
     Raises:
         UsageError: There is none; the message names what comes close.
     """
-    close = search(text, 5)
-    wanted = [_words(text), [part for word in _words(text) for part in _SYNONYMS.get(word, word).split()]]
-    for term in close:
-        if _words(term.type.meaning) in wanted or term.type.value == text.strip():
-            return term
-    near = ", ".join(repr(term.type.meaning) for term in close)
+    found = look_up(text)
+    if found is not None:
+        return found
+    near = ", ".join(repr(term.type.meaning) for term in search(text, 5))
     raise UsageError(f"Unknown term {text!r}; give {'one like ' + near if near else 'another word for it'}.")
+
+
+def look_up(text: str) -> Term | None:
+    """The same, or None if there is none."""
+    wanted = [_words(text), [part for word in _words(text) for part in _SYNONYMS.get(word, word).split()]]
+    exact = (t for t in search(text, 5) if _words(t.type.meaning) in wanted or t.type.value == text.strip())
+    return next(exact, None)
+
+
+def names_lesion(text: str) -> bool:
+    """Whether a word of a name is the exact name of an abnormal structure: ``"enhancing tumour"``."""
+    found = (look_up(word) for word in _words(text))
+    return any(is_abnormal(term.category) for term in found if term is not None)
+
+
+def is_abnormal(category: Code) -> bool:
+    """Whether a category is that of lesions, whatever words go with the code."""
+    return (category.scheme, category.value) == (MORPHOLOGICALLY_ABNORMAL.scheme, MORPHOLOGICALLY_ABNORMAL.value)
 
 
 def _group(name: str) -> list[Code]:

@@ -1,13 +1,16 @@
-"""A predictor without a network: bright regions that touch the prompts. Its answers can be told beforehand."""
+"""Predictors without a network, whose answers can be told beforehand."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.special import expit
 
 from edgeflow_med.predictors.base import Prediction, SliceRequest
 from edgeflow_med.predictors.zoom import Square, SquareAnswer, ZoomPolicy, ZoomPredictor
+from edgeflow_med.propagation.blend import signed_distance
+from edgeflow_med.propagation.carry import draw
 
 BRIGHT = 0.5
 
@@ -44,6 +47,22 @@ class RegionGrower(ZoomPredictor):
         contrast = abs(np.median(image[mask]) - np.median(image[~mask])) if 0 < mask.mean() < 1 else 0.0
         outline = ndimage.binary_dilation(mask) & ~ndimage.binary_erosion(mask, border_value=1)
         return SquareAnswer(np.where(mask, 0.97, 0.001).astype(np.float32), (outline * contrast).astype(np.float32))
+
+
+class Follower:
+    """Draws what it is given a pixel larger, unsure of all of it: tissue in which no outline shows."""
+
+    name, version, device = "follower", "1", "cpu"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def predict(self, request: SliceRequest) -> Prediction:
+        self.asked += 1
+        assert request.previous is not None
+        distance = signed_distance(request.previous.mask) + 1
+        edge = draw(request.previous.mask).edge
+        return Prediction(expit(distance / np.where(distance > 0, 16, 1)).astype(np.float32), edge, 0.8)
 
 
 def disk(shape: tuple[int, int], centre: tuple[float, float], radius: float) -> NDArray[np.bool_]:

@@ -7,8 +7,8 @@ from highdicom.seg import SegmentDescription
 from pydicom.sr.coding import Code as DicomCode
 
 from edgeflow_med.errors import UsageError
-from edgeflow_med.segmentation import LESION, MORPHOLOGICALLY_ABNORMAL
-from edgeflow_med.terminology import find, search, terms
+from edgeflow_med.segmentation import LESION, MORPHOLOGICALLY_ABNORMAL, Code
+from edgeflow_med.terminology import find, is_abnormal, names_lesion, search, terms
 
 SAID = {
     "lesion": ("52988006", "Morphologically Abnormal Structure"),
@@ -49,6 +49,15 @@ def test_what_is_not_there_is_told_with_what_comes_close() -> None:
         find("kidn")
     with pytest.raises(UsageError, match="another word"):
         find("flux capacitor")
+
+
+def test_names_of_lesions_are_told_from_others() -> None:
+    for name in ("tumour", "Enhancing Tumour", "lesion", "lung nodule", "cyst 2"):
+        assert names_lesion(name), name
+    for name in ("", "structure 1", "heart", "anterior hippocampus", "kidney", "vertebra T12"):
+        assert not names_lesion(name), name
+    assert is_abnormal(Code("49755003", "SCT", "Morphologically Altered Structure"))  # as others word it
+    assert not is_abnormal(find("kidney").category)
 
 
 def test_every_term_can_stand_in_a_dicom_seg() -> None:

@@ -9,6 +9,7 @@ import typer
 
 from edgeflow_med.cli.opened import (
     DeviceOption,
+    LesionOption,
     ModelOption,
     PlaneOption,
     SegmentOption,
@@ -122,6 +123,7 @@ def propagate(  # noqa: PLR0913, PLR0917 - one parameter per option
         int | None, typer.Option("--range", metavar="N", min=1, help="At most so many slices from each start.")
     ] = None,
     limit_mm: Annotated[float | None, typer.Option("--range-mm", metavar="MM", help="At most so far.")] = None,
+    lesion: LesionOption = None,
     segment: SegmentOption = None,
     plane: PlaneOption = None,
     model: ModelOption = None,
@@ -133,7 +135,7 @@ def propagate(  # noqa: PLR0913, PLR0917 - one parameter per option
     with answering(context, model, device) as session, make_progress(console) as bar:
         state = choose_segment(session, segment)
         steps = session.propagate(
-            state, plane=plane, starts=starts, directions=directions, limit=limit, limit_mm=limit_mm
+            state, plane=plane, starts=starts, directions=directions, limit=limit, limit_mm=limit_mm, lesion=lesion
         )
         load_model(session)
         task = bar.add_task("Propagating", total=None)

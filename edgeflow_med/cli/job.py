@@ -55,6 +55,7 @@ class Job:
     straighten: bool = False
     propagate: bool = False
     limit: int | None = None
+    lesion: bool | None = None
     model: str = DEFAULT_MODEL
     device: str = "auto"
     report: Path | None = None
@@ -188,7 +189,7 @@ def _segment(
             raise PromptError(f"The mask of {state.label!r} came out empty; give a click inside it, or other clicks.")
         if job.propagate:
             task = progress.add_task("Propagating", total=slices)
-            for step in session.propagate(state, limit=job.limit):
+            for step in session.propagate(state, limit=job.limit, lesion=job.lesion):
                 steps.append(step)
                 console.print(_told(step, pixel))
                 progress.advance(task)

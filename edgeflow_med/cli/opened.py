@@ -29,6 +29,13 @@ PlaneOption = Annotated[
 ModelOption = Annotated[
     str | None, typer.Option("--model", metavar="NAME", help="Which model answers; graphcut needs no weights.")
 ]
+LesionOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--lesion/--no-lesion",
+        help="It gets smaller away from its middle, as lesions do and vessels do not. [default: by what it shows]",
+    ),
+]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where the model runs.")]
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from edgeflow_med.cli.opened import LesionOption
 from edgeflow_med.cli.pacs import CaFile, CredentialsFile, Exchange, exchanged
 from edgeflow_med.errors import PromptError, UsageError
 from edgeflow_med.io import SaveOptions, SegEncoding
@@ -60,6 +61,7 @@ def segment(  # noqa: PLR0913 - one parameter per option
     range_: Annotated[
         int | None, typer.Option("--range", metavar="N", min=1, help="At most so many slices in each direction.")
     ] = None,
+    lesion: LesionOption = None,
     model: Annotated[str, typer.Option(metavar="NAME", help="Which model; graphcut needs no weights.")] = DEFAULT_MODEL,
     device: Annotated[Device, typer.Option(help="Where the model runs.")] = "auto",
     report: Annotated[
@@ -95,8 +97,9 @@ def segment(  # noqa: PLR0913 - one parameter per option
     from edgeflow_med.cli.job import Job, run_job
     from edgeflow_med.cli.output import make_console
 
-    if range_ is not None and not propagate:
-        raise UsageError("--range limits propagation, which was not asked for; give --propagate too.")
+    for name, given in (("--range", range_), ("--lesion", lesion)):
+        if given is not None and not propagate:
+            raise UsageError(f"{name} is about propagation, which was not asked for; give --propagate too.")
     options = SaveOptions(
         encoding=seg_encoding or SegEncoding.BINARY,
         bids=bids,
@@ -117,6 +120,7 @@ def segment(  # noqa: PLR0913 - one parameter per option
         straighten=straighten,
         propagate=propagate,
         limit=range_,
+        lesion=lesion,
         model=model,
         device=device,
         report=report,

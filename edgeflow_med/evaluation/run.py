@@ -30,6 +30,7 @@ from edgeflow_med.evaluation.targets import Sample, Target, sample_targets
 from edgeflow_med.evaluation.volumes import ObjectRun, ObjectTarget, VolumeRecord, run_object, sample_objects
 from edgeflow_med.predictors.base import Predictor
 from edgeflow_med.simulation import ROBOTS, RobotKind
+from edgeflow_med.terminology import names_lesion
 
 Progress = Callable[[int, int, str], None]
 """Called with what is done, what there is to do, and what was done last."""
@@ -147,7 +148,7 @@ class _Run:
         for item in objects:
             key = (dataset.name, "propagation", item.id)
             if key not in self.journal:
-                volume = self.volume(item, images)
+                volume = self.volume(item, images, lesion=names_lesion(dataset.labels.get(item.label, "")))
                 self.journal.add(key, asdict(volume))
                 yield f"{dataset.name} propagation {item.id}: Dice {volume.dice:.2f}"
 
@@ -162,7 +163,7 @@ class _Run:
         limit = self.settings.max_interactions - kind.interactions + 1
         return run_slice(self.predictor, task, user, max_prompts=limit, cost=kind.interactions, names=names)
 
-    def volume(self, item: ObjectTarget, images: _Images) -> VolumeRecord:
+    def volume(self, item: ObjectTarget, images: _Images, *, lesion: bool) -> VolumeRecord:
         """One whole object."""
         scan, spacing, thickness = images.load(item.case)
         mask = np.zeros(scan.shape, bool)
@@ -170,7 +171,7 @@ class _Run:
         robot = self.settings.robots[0]
         user = self.robots[robot].make(robot_seed(self.settings.seed, robot, item.id))
         return run_object(
-            ObjectRun(self.predictor, user, scan, mask, spacing, thickness),
+            ObjectRun(self.predictor, user, scan, mask, spacing, thickness, lesion),
             (item.dataset, item.case, item.id),
             max_start_interactions=self.settings.max_start_interactions,
             max_interactions=self.settings.max_object_interactions,

@@ -1,8 +1,9 @@
 """From one annotated slice to the whole object: propagation, then corrections of the worst slice.
 
 1. The robot annotates the object's middle slice with a few prompts.
-2. The answer is propagated both ways. What is found here: the 3-D Dice, the share of the object's other slices that
-   could be accepted unmodified, and by how many slices the answer runs over or under the object's two ends.
+2. The answer is propagated both ways, as a lesion's where the data set's name for the structure is one of a lesion.
+   What is found here: the 3-D Dice, the share of the object's other slices that could be accepted unmodified, and by
+   how many slices the answer runs over or under the object's two ends.
 3. The robot gives one more prompt on the slice with most wrong pixels; the new answer replaces that slice and is
    propagated again, both ways, up to the next slices that the robot has annotated (where it is blended with what comes
    from them). Corrected to nothing, a slice becomes an end of the object: it and all beyond it, seen from the middle,
@@ -137,6 +138,7 @@ class ObjectRun:
         target: ``(K, H, W)`` bool.
         spacing: Row and column spacing in mm.
         thickness: Distance between slices in mm.
+        lesion: The reader knows that it is one, see :func:`edgeflow_med.propagation.walk`.
         answers: The present answer by slice; slices without one are empty.
         talks: The prompts and answers on the slices that the robot has annotated.
     """
@@ -147,6 +149,7 @@ class ObjectRun:
     target: Mask
     spacing: tuple[float, float]
     thickness: float = 1.0
+    lesion: bool = False
     answers: dict[int, Prediction] = field(default_factory=dict)
     talks: dict[int, Dialogue] = field(default_factory=dict)
 
@@ -190,6 +193,7 @@ class ObjectRun:
             starts=[number],
             spacing=self.spacing,
             thickness=self.thickness,
+            lesion=self.lesion,
         )
         reached = {step.index: step.prediction for step in steps if step.prediction is not None}
         self.answers |= reached

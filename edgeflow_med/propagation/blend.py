@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.special import expit
 
 from edgeflow_med.predictors.base import Prediction
 
@@ -49,7 +50,7 @@ def between(one: NDArray[np.bool_], other: NDArray[np.bool_], position: float) -
         for mask, own in zip((one, other), centres, strict=True)
     ]
     distance = (1 - position) * distances[0] + position * distances[1]
-    return (1 / (1 + np.exp(-distance / STEEPNESS))).astype(np.float32)
+    return np.asarray(expit(distance / STEEPNESS), np.float32)
 
 
 def signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+import math
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict, Unpack
+from typing import NamedTuple, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,11 @@ from edgeflow_med.propagation.carry import carry, join
 from edgeflow_med.propagation.evidence import Evidence, Look, dice, weigh
 from edgeflow_med.propagation.gaps import Gap, Reach, find_gaps
 from edgeflow_med.propagation.quality import expected_dice, expected_dice_blended
+from edgeflow_med.propagation.taper import PROBE, PROBES, Lean, Taper
 
 Picture = NDArray[np.float32]
 Walk = Generator["SliceRequest | SliceStep", Prediction | None, None]
+Asking = Generator[SliceRequest, Prediction | None, "_Asked | None"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +69,7 @@ class Options(TypedDict, total=False):
     anchors: Collection[int]
     excluded: Callable[[int], NDArray[np.bool_] | None] | None
     brakes: Brakes | None
+    lesion: bool
 
 
 def walk(  # noqa: PLR0913 - what is walked, from where, and one keyword per limit
@@ -82,6 +86,7 @@ def walk(  # noqa: PLR0913 - what is walked, from where, and one keyword per lim
     anchors: Collection[int] = (),
     excluded: Callable[[int], NDArray[np.bool_] | None] | None = None,
     brakes: Brakes | None = None,
+    lesion: bool = False,
 ) -> Walk:
     """Walk away from slices that are known, through the gaps between them.
 
@@ -104,6 +109,8 @@ def walk(  # noqa: PLR0913 - what is walked, from where, and one keyword per lim
         anchors: Further slices that must not change.
         excluded: Gives the pixels ``(H, W)`` of a slice that belong to other segments, or None.
         brakes: When to stop; see :meth:`edgeflow_med.propagation.Brakes.of`.
+        lesion: It is a lesion, which gets smaller away from its middle; see :mod:`edgeflow_med.propagation.taper`. Of a
+            single known slice a few neighbours are asked about beforehand, to see where the middle is.
 
     Yields:
         Requests, to be answered, and steps: one or two per slice, and for each run a last one that says why it stopped.
@@ -112,9 +119,11 @@ def walk(  # noqa: PLR0913 - what is walked, from where, and one keyword per lim
         UsageError: A start that is not known, a slice outside the volume, or a range that is not usable.
     """
     reach = Reach(directions, limit, limit_mm, thickness)
-    course = _Course(image, count, known, spacing, excluded, brakes or Brakes())
-    for gap in find_gaps(count, known, starts, anchors, reach):
-        yield from course.fill(gap)
+    course = _Course(image, count, known, spacing, thickness, excluded, brakes or Brakes())
+    gaps = find_gaps(count, known, starts, anchors, reach)
+    taper = (yield from course.taper(gaps, {*known, *anchors})) if lesion else None
+    for gap in gaps:
+        yield from course.fill(gap, taper)
 
 
 def propagate(
@@ -140,6 +149,15 @@ def propagate(
             item = next(steps, None)
 
 
+class _Asked(NamedTuple):
+    """What was found on a slice before it is judged."""
+
+    picture: Picture
+    carried: Prediction
+    answer: Prediction
+    joined: Prediction
+
+
 @dataclass(frozen=True)
 class _Course:
     """What all runs of one walk share; see :func:`walk`."""
@@ -148,17 +166,63 @@ class _Course:
     count: int
     known: Mapping[int, Prediction]
     spacing: tuple[float, float]
+    thickness: float
     excluded: Callable[[int], NDArray[np.bool_] | None] | None
     brakes: Brakes
 
-    def fill(self, gap: Gap) -> Walk:
+    def taper(self, gaps: Sequence[Gap], fixed: set[int]) -> Generator[SliceRequest, Prediction | None, Taper | None]:
+        """How the lesion gets smaller; None where no run is so long that it would show.
+
+        Args:
+            gaps: Those to be filled.
+            fixed: Slices that must not change.
+        """
+        pixel = self.spacing[0] * self.spacing[1]
+        areas = {n * self.thickness: answer.mask.sum() * pixel for n, answer in self.known.items() if answer.mask.any()}
+        reach = max(1, round(PROBE * math.sqrt(max(areas.values(), default=0.0) / math.pi) / self.thickness))
+        if max((len(run) for gap in gaps if not gap.bridged for run in (gap.up, gap.down)), default=0) <= reach:
+            return None
+        ends = [n * self.thickness for n, answer in self.known.items() if not answer.mask.any()]
+        lean = None
+        if len(areas) == 1:
+            start = next(n for n, answer in self.known.items() if answer.mask.any())
+            beside = range(start - reach, start + reach + 1)
+            if beside[0] >= 0 and beside[-1] < self.count and fixed & set(beside) == {start}:
+                ways = np.unique(np.linspace(1, reach, min(reach, PROBES)).round().astype(int))
+                above = yield from self.carried_area(start + ways, start)
+                below = yield from self.carried_area(start - ways, start)
+                lean = Lean(reach * self.thickness, math.log(max(above, 1) / max(below, 1)))
+        return Taper.fit(areas, ends, lean)
+
+    def carried_area(self, numbers: Iterable[int], start: int) -> Generator[SliceRequest, Prediction | None, int]:
+        """Pixels of what is carried from a known slice to the last of ``numbers``."""
+        before, seen = self.known[start], self.image(start)
+        for index in numbers:
+            asked = yield from self.ask(before, seen, int(index))
+            if asked is None:
+                return 0
+            before, seen = asked.joined, asked.picture
+        return int(before.mask.sum())
+
+    def ask(self, before: Prediction, seen: Picture, index: int) -> Asking:
+        """Carry an answer to a slice and ask about it there; None if nothing arrives."""
+        picture = self.image(index)
+        carried = carry(before, seen, picture)
+        if not carried.mask.any():
+            return None
+        others = self.excluded(index) if self.excluded else None
+        answer = yield SliceRequest(picture, self.spacing, (), carried, propagated=True, excluded=others)
+        assert isinstance(answer, Prediction)  # what drives the walk answers each request
+        return _Asked(picture, carried, answer, join(carried, answer, others))
+
+    def fill(self, gap: Gap, taper: Taper | None) -> Walk:
         """Run from one side, then from the other."""
         done: dict[int, SliceStep] = {}
         for numbers, direction in ((gap.up, 1), (gap.down, -1)):
             if numbers:
-                yield from self.run(gap, numbers, direction, done)
+                yield from self.run(gap, numbers, direction, done, None if gap.bridged else taper)
 
-    def run(self, gap: Gap, numbers: range, direction: int, done: dict[int, SliceStep]) -> Walk:
+    def run(self, gap: Gap, numbers: range, direction: int, done: dict[int, SliceStep], taper: Taper | None) -> Walk:
         """Walk through ``numbers`` and keep the steps in ``done``; slices that are there already are blended.
 
         Between two known slices that are bridged the structure is known to go on, and there are no brakes.
@@ -168,17 +232,15 @@ class _Course:
         first = last = Look.of(before, seen)
         drift = 0.0
         for index in numbers:
-            picture = self.image(index)
-            carried = carry(before, seen, picture)
-            if not carried.mask.any():  # nothing to ask about
+            asked = yield from self.ask(before, seen, index)
+            if asked is None:
                 yield SliceStep(index, direction, None, Stop.ENDED)
                 return
-            others = self.excluded(index) if self.excluded else None
-            answer = yield SliceRequest(picture, self.spacing, (), carried, propagated=True, excluded=others)
-            assert isinstance(answer, Prediction)  # what drives the walk answers each request
-            joined = join(carried, answer, others)
-            look = Look.of(joined, picture)
-            evidence = weigh(answer, carried, last, look, first, drift)
+            joined = asked.joined
+            if taper is not None:
+                joined = taper.lessen(joined, last.area, index * self.thickness, direction * self.thickness)
+            look = Look.of(joined, asked.picture)
+            evidence = weigh(asked.answer, asked.carried, last, look, first, drift)
             stop = None if gap.bridged and look.area else self.brakes.check(evidence)
             presence = None if gap.bridged else self.brakes.calibration.presence(evidence)
             if stop is not None:
@@ -188,7 +250,7 @@ class _Course:
             step = SliceStep(index, direction, joined, None, expected_dice(evidence), presence, evidence)
             yield self.meet(gap, done[index], step) if index in done else step
             done[index] = step
-            before, seen, last, drift = joined, picture, look, evidence.drift
+            before, seen, last, drift = joined, asked.picture, look, evidence.drift
         yield SliceStep(numbers.stop, direction, None, self.reason(gap, numbers.stop))
 
     @staticmethod

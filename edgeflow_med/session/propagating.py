@@ -18,6 +18,7 @@ from edgeflow_med.session.painting import PaintActions
 from edgeflow_med.session.prompting import slice_digest
 from edgeflow_med.session.rules import Pixels, decide, excluded
 from edgeflow_med.session.state import Origin, SegmentState, SliceState, SliceStatus, plane_of
+from edgeflow_med.terminology import is_abnormal, look_up
 from edgeflow_med.volume import Plane
 
 Walk = Generator[SliceRequest | SliceStep, Prediction | None, None]
@@ -35,6 +36,7 @@ class PropagationActions(PaintActions):
         directions: Sequence[int] = (-1, 1),
         limit: int | None = None,
         limit_mm: float | None = None,
+        lesion: bool | None = None,
     ) -> Iterator[SliceStep]:
         """Carry a segment from the slices that the reader stands behind to their neighbours, which become *proposed*.
 
@@ -48,6 +50,9 @@ class PropagationActions(PaintActions):
             directions: -1, 1 or both.
             limit: At most this many slices from each start.
             limit_mm: At most this far from each start.
+            lesion: It gets smaller away from its middle, as lesions do, which long structures do not; if None, what
+                the segment is said to show decides: a category other than an abnormal structure's, or a name that
+                DICOM's table has under another one ("Aorta"), mean that it is none.
 
         Yields:
             A step once its slice is in the state and in the journal.
@@ -57,7 +62,9 @@ class PropagationActions(PaintActions):
             UsageError: The segment is locked, or the session has no predictor.
         """
         predictor = self._need_predictor()
-        walk = self.walk(segment, plane=plane, starts=starts, directions=directions, limit=limit, limit_mm=limit_mm)
+        walk = self.walk(
+            segment, plane=plane, starts=starts, directions=directions, limit=limit, limit_mm=limit_mm, lesion=lesion
+        )
 
         def drive() -> Iterator[SliceStep]:
             sent: Prediction | None = None
@@ -85,6 +92,7 @@ class PropagationActions(PaintActions):
         directions: Sequence[int] = (-1, 1),
         limit: int | None = None,
         limit_mm: float | None = None,
+        lesion: bool | None = None,
     ) -> Walk:
         """The same without a predictor: yields requests, to be sent their predictions, and steps once they are done.
 
@@ -105,7 +113,8 @@ class PropagationActions(PaintActions):
                 f"Segment {state.label!r} has nothing to propagate on slice {', '.join(map(str, starts))}; "
                 f"set out from what you annotated or accepted: {', '.join(map(str, holding))}."
             )
-        return self._walk(state, axis, known, starts, directions, limit, limit_mm)
+        lesion = _shows_lesion(state) if lesion is None else lesion
+        return self._walk(state, axis, known, starts, directions, limit, limit_mm, lesion)
 
     def _walk(
         self,
@@ -116,6 +125,7 @@ class PropagationActions(PaintActions):
         directions: Sequence[int],
         limit: int | None,
         limit_mm: float | None,
+        lesion: bool,
     ) -> Walk:
         ledger, count = self._ledger, self.volume.shape[axis]
         plane = self._plane_on(axis)
@@ -134,6 +144,7 @@ class PropagationActions(PaintActions):
             limit_mm=limit_mm,
             excluded=lambda index: self._excluded(state.id, (axis, index)),
             brakes=Brakes.of(self.predictor),
+            lesion=lesion,
         )
         sent: Prediction | None = None
         began, revision = time.perf_counter(), ledger.revision
@@ -203,3 +214,8 @@ class PropagationActions(PaintActions):
 
     def _excluded(self, segment: int, key: SliceKey) -> Pixels | None:
         return excluded(self._draft().ground(segment, key, propagating=True))
+
+
+def _shows_lesion(state: SegmentState) -> bool:
+    named = look_up(state.label)
+    return is_abnormal(state.category) and (named is None or is_abnormal(named.category))

@@ -148,7 +148,7 @@ def cone():
     for k in range(2, 9):
         truth[k] = disc(30, 26 + k, 16 - k)
     images = np.where(truth, 0.7, 0.3) + np.random.default_rng(0).normal(0, 0.01, truth.shape)
-    return Object("Cones", "cone", np.clip(images, 0, 1).astype(np.float32), truth, (1.0, 1.0), 3.0)
+    return Object("Cones", "cone", np.clip(images, 0, 1).astype(np.float32), truth, (1.0, 1.0), 3.0, lesion=False)
 
 
 @pytest.mark.parametrize("name", propagators.WAYS)

@@ -95,3 +95,12 @@ def test_a_calibration_separates_and_can_be_read_back(tmp_path: Path, capsys: py
     (tmp_path / "model" / "model.safetensors").write_bytes(b"")
     assert propagation_calibration.write(str(tmp_path / "model"), asdict(made)) == metadata
     assert json.loads(metadata.read_text("utf-8"))["edgeflow"]["brakes"]["bias"] == made.bias
+
+
+def test_of_limits_that_are_as_good_the_one_that_misses_fewest_slices_is_chosen() -> None:
+    def found(dice: float, over: float, under: float) -> dict[str, float]:
+        return {"dice": dice, "overrun_mean": over, "underrun_mean": under}
+
+    limits = {0.5: found(0.742, 1.57, 0.36), 0.7: found(0.745, 1.32, 0.61), 0.8: found(0.747, 1.07, 1.25)}
+    assert propagation_calibration.choose(limits) == 0.7
+    assert propagation_calibration.choose(limits | {0.9: found(0.76, 2.0, 2.0)}) == 0.9

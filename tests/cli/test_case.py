@@ -147,7 +147,7 @@ def test_cancelling_leaves_what_is_done_and_says_so(
             return super().predict(request)
 
     monkeypatch.setattr("edgeflow_med.predictors.lazy.load_predictor", lambda *_: Tired())
-    ran = run_command("case", tmp_path / "case", "propagate")
+    ran = run_command("case", tmp_path / "case", "propagate", "--no-lesion")
     assert ran.status == 130
     assert ran.out.endswith("Cancelled; what was done stays, and one undo takes it back\n")
     assert look(tmp_path).unreviewed() == ran.out.count("expected Dice") > 0

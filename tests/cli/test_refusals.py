@@ -54,6 +54,7 @@ def refused(ran: Ran, said: str) -> None:
         (["segment", "SERIES", *CLICK, "--output", "a.nii", "--modality", "US"], "'US' is not one of"),
         (["segment", "SERIES", *CLICK, "--output", "a.nii", "--window", "wide"], "Unknown window 'wide'"),
         (["segment", "SERIES", *CLICK, "--output", "a.nii", "--range", "3"], "give --propagate"),
+        (["segment", "SERIES", *CLICK, "--output", "a.nii", "--no-lesion"], "give --propagate"),
         (["segment", "SERIES", *CLICK, "--output", "a.nii", "--propagate", "--range", "0"], "--range"),
         (["segment", "SERIES", *CLICK, "--output", "a.nii", "--series", "1.2.3"], "no series 1.2.3"),
         (["segment", "SERIES", *CLICK, "--output", "a.nii", "--label", ""], "1 to 64 characters"),

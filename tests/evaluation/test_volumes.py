@@ -18,6 +18,7 @@ from edgeflow_med.evaluation.volumes import (
 )
 from edgeflow_med.predictors.base import Prediction
 from edgeflow_med.simulation import Clicks
+from tests.region_growing import Follower
 
 NAMES = ("set", "case", "object")
 
@@ -28,9 +29,9 @@ def block(low: int, high: int, count: int = 20) -> np.ndarray:
     return mask
 
 
-def start(predictor, target, image=None) -> ObjectRun:
+def start(predictor, target, image=None, *, lesion=False) -> ObjectRun:
     images = (target if image is None else image).astype(np.float32)
-    return ObjectRun(predictor, Clicks(), images, target, (1.0, 1.0))
+    return ObjectRun(predictor, Clicks(), images, target, (1.0, 1.0), lesion=lesion)
 
 
 def finish(run, start_prompts=3, prompts=10):
@@ -42,6 +43,20 @@ def test_one_click_and_propagation_outline_a_bright_block(bright):
     assert (record.slices, record.start_interactions, record.start_iou) == (9, 1, 1.0)
     assert (record.dice, record.accepted, record.ends) == (1.0, 1.0, [0, 0])
     assert record.dice_by_interactions == [[1, 1.0]]  # nothing is wrong, the robot is silent
+
+
+def test_a_lesion_is_not_carried_on_where_nothing_shows(bright):
+    class Vague(Follower):
+        """Finds it where it is clicked on, and elsewhere follows."""
+
+        def predict(self, request):
+            return bright.predict(request) if request.strokes else super().predict(request)
+
+    nothing = np.full((40, 30, 30), 0.5)
+    nothing[20] = block(20, 21, 40)[20]
+    runs = {lesion: start(Vague(), block(15, 26, 40), nothing, lesion=lesion) for lesion in (False, True)}
+    over = {lesion: sum(finish(run, prompts=3).ends) for lesion, run in runs.items()}
+    assert over[True] < 0.6 * over[False]
 
 
 def test_overrun_is_measured_and_corrected(bright):

@@ -11,6 +11,9 @@ from edgeflow_med.prompts import Click
 from edgeflow_med.session import Change, Session
 from edgeflow_med.session.changes import PackedPrediction
 from edgeflow_med.session.painting import brush
+from edgeflow_med.terminology import find
+from edgeflow_med.volume import Volume
+from tests.region_growing import Follower, disk
 from tests.session.watched import MIDDLE, Watcher
 from tests.strategies import SHAPE, Grower, box_mask, scan, snapshot
 
@@ -101,6 +104,40 @@ def test_without_a_predictor_all_but_prompts_works() -> None:
     session.undo()
     session.predictor = Grower()
     assert session.click(MIDDLE).answer is not None
+
+
+# ---- propagation
+
+
+@pytest.fixture
+def grey() -> Session:
+    """Nothing shows on it, and somebody has painted a disk on the middle slice."""
+    volume = Volume(np.full((41, 64, 72), 500, np.int16), np.diag([1.0, 1, 1, 1]), "MR")
+    session = Session(volume, Follower(), window="0,1000", journal=False)
+    session.add_segment("Lesion")
+    session.paint((20, disk((64, 72), (30, 40), 12)))
+    return session
+
+
+def reach(session: Session, **options: bool) -> int:
+    """How many slices propagation fills; it is taken back."""
+    found = sum(step.prediction is not None for step in session.propagate(**options))
+    session.undo()
+    return found
+
+
+def test_what_a_segment_shows_decides_whether_it_gets_smaller_like_a_lesion(grey: Session) -> None:
+    lesion, other = reach(grey, lesion=True), reach(grey, lesion=False)
+    assert 20 < lesion < other == 40
+    assert reach(grey) == lesion
+    grey.rename_segment(None, "Aorta")  # DICOM's table knows what that is, whatever the default code says
+    assert reach(grey) == other
+    assert reach(grey, lesion=True) == lesion
+    grey.rename_segment(None, "What Dr. Rossi saw")
+    assert reach(grey) == lesion
+    kidney = find("kidney")
+    grey.set_segment(None, category=kidney.category, type=kidney.type)
+    assert reach(grey) == other
 
 
 # ---- deleting prompts
