@@ -126,9 +126,7 @@ def draw(document: dict[str, Any], path: Path) -> None:
     way = np.linspace(0, PLACES[-1], 200)
     expected = Taper(0.0, HALF_LENGTH)
     left.plot(way, [expected.share(place) for place in way], "k--", label="expected")
-    left.set(
-        xlabel="radii from the middle slice", ylabel="share of its area; 3-D Dice", ylim=(0, 1.1), title="Sections"
-    )
+    left.set(xlabel="radii from the middle slice", ylim=(0, 1.15), title="Sections: share of the middle one's area")
     left.legend(fontsize=7)
     for axes, model in zip(others, models, strict=True):
         sets = document["effect"][model]["sets"]
@@ -136,12 +134,12 @@ def draw(document: dict[str, Any], path: Path) -> None:
             for where, hatch in (("middle", ""), ("off_middle", "///")):
                 places = np.arange(len(sets)) + 0.4 * (where == "off_middle") + 0.18 * number
                 values = [found[f"{where}, {how}"]["dice"] for found in sets.values()]
-                label = f"{'shape used' if number else 'not used'}, from {where.replace('_', ' the ')}"
+                label = f"{'with' if number else 'without'} the shape, {where.replace('_', ' the ')}"
                 axes.bar(places, values, 0.17, color=colour, hatch=hatch, edgecolor="white", label=label)
         axes.set_xticks(np.arange(len(sets)) + 0.3, [f"{name}\n({found['lesions']})" for name, found in sets.items()])
         axes.tick_params(axis="x", labelsize=6.5)
-        axes.set_title(model)
-    others[0].legend(fontsize=6.5, loc="lower left")
+        axes.set_title(f"{model}: 3-D Dice")
+    others[0].legend(fontsize=6, loc="upper center", ncols=2)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)
