@@ -27,7 +27,8 @@ class EdgeFlowInferer(Inferer):
     Args:
         policy: Fields of :class:`edgeflow_med.predictors.zoom.ZoomPolicy`; a bundle's metadata has its model's.
         brakes: When propagation stops; a bundle's metadata has its model's, if it was calibrated.
-        propagate: Carry each segment from its prompted slices to their neighbours.
+        propagate: Carry each segment from its prompted slices to their neighbours; its label tells whether it is a
+            lesion, see :meth:`edgeflow_med.session.Session.propagate`.
         limit: At most this many slices in each direction.
         device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
 
