@@ -41,18 +41,8 @@ import matplotlib.pyplot as plt
 SETS = {"SarcomaMR": True, "SarcomaCT": True, "LungNoduleCT": False, "GliomaMR": False}
 """Sets of lesions, and whether the effect is measured on their validation cases only."""
 ALL = 1000  # more objects than any set has
-PLACES = (
-    0.0,
-    0.25,
-    0.5,
-    0.75,
-    1.0,
-    1.25,
-    1.5,
-    1.75,
-    2.0,
-    2.5,
-)  # radii from the middle slice at which sections are compared
+PLACES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5)
+"""Radii from the middle slice at which sections are compared."""
 OFF_MIDDLE = 0.35
 OBJECTS = 10
 

@@ -97,7 +97,7 @@ def segment(  # noqa: PLR0913 - one parameter per option
     from edgeflow_med.cli.job import Job, run_job
     from edgeflow_med.cli.output import make_console
 
-    for name, given in (("--range", range_), ("--lesion", lesion)):
+    for name, given in (("--range", range_), ("--lesion/--no-lesion", lesion)):
         if given is not None and not propagate:
             raise UsageError(f"{name} is about propagation, which was not asked for; give --propagate too.")
     options = SaveOptions(

@@ -30,7 +30,7 @@ LEAN_ERROR = 0.12  # of the logarithm of the ratio of two carried areas
 OFF_MIDDLE = 0.5  # half lengths by which a reader's only slice may lie off the middle
 TRUST = 0.3  # weight of the shape against the image in the logarithm of an area
 LEAST = 0.01  # smaller shares of the largest area are all alike when a shape is sought
-SUREST = 0.8  # foreground that is surer than this stays, whatever the shape says
+SUREST = 0.8  # foreground that is surer than this, in the mean with what was carried, stays whatever the shape says
 
 
 @dataclass(frozen=True)
@@ -106,5 +106,5 @@ class Taper:
             return answer
         wanted = round(found ** (1 - TRUST) * expected**TRUST)
         threshold = np.sort(answer.probability, axis=None)[-max(wanted, 1)]
-        lowered = logit(answer.probability.clip(1e-4, 1 - 1e-4)) - logit(min(threshold, SUREST))
-        return Prediction(expit(lowered).astype(np.float32), answer.edge, answer.quality)
+        lowered = logit(answer.probability) - logit(np.float32(min(threshold, SUREST)))
+        return Prediction(expit(lowered), answer.edge, answer.quality)
