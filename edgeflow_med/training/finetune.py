@@ -12,6 +12,7 @@ from edgeflow_med.training.config import TrainConfig
 from edgeflow_med.training.export import export
 from edgeflow_med.training.loop import run
 from edgeflow_med.training.model_card import read_source
+from edgeflow_med.training.samples import SampleConfig
 from edgeflow_med.weights import Bundle
 
 LEARNING_RATE = 1e-4  # a quarter of what the models of the package were trained with: there is something to keep
@@ -55,6 +56,7 @@ def finetune(  # noqa: PLR0913 - what, from what, where to, and how long
         raise ReadError(f"{output} is the model to start from, which is kept; give another --output.")
     for folder in datasets:
         read_source(folder)  # what a model card could not say is better known before hours of training
+    policy = ZoomPolicy(**model.policy)
     config = TrainConfig(
         tuple(str(folder) for folder in datasets),
         start=str(model.model_file),
@@ -69,6 +71,7 @@ def finetune(  # noqa: PLR0913 - what, from what, where to, and how long
         device=device,
         report_every=10,
         network=EdgeFlowConfig(**model.metadata["edgeflow"]["config"]),
+        samples=SampleConfig(size=policy.size),
     )
     run(config, run_folder, threads, progress)
-    return export(run_folder / "checkpoint.pt", output, ZoomPolicy(**model.policy), brakes=model.brakes)
+    return export(run_folder / "checkpoint.pt", output, policy, brakes=model.brakes)

@@ -30,13 +30,15 @@ from edgeflow_med.measurements import convex_corners, farthest_pair
 from edgeflow_med.predictors.base import Stroke
 from edgeflow_med.predictors.crop import Crop, draw_prompts, fill_regions
 from edgeflow_med.predictors.strokes import box_stroke, line_stroke
-from edgeflow_med.predictors.zoom import exclude
+from edgeflow_med.predictors.zoom import ZoomPolicy, exclude
 from edgeflow_med.simulation import Scribbles
 from edgeflow_med.training.cases import Case, Value, plane
 from edgeflow_med.training.superpixels import draw_superpixel
 from edgeflow_med.training.synthetic import plant_lesions, repaint
 from edgeflow_med.windows import CT_PRESETS
 
+CLICK_SPREAD = 0.1  # of the logarithm of a crop's side where training looks as the predictor does: at a first click,
+KNOWN_SPREAD, GUESSED_SPREAD = 0.2, 0.45  # about a known mask, about an own first answer
 BEND = 8  # pixels of a crop to one of the noise that bends a mask
 
 Mask = NDArray[np.bool_]
@@ -61,7 +63,9 @@ class SampleConfig:
         synthetic_share: Samples whose image is painted anew from labels and tissue classes, in contrasts of no scanner.
         lesion_share: First prompts and corrections that mean a blob painted into the image.
         superpixel_share: First prompts and corrections, of those that mean no such blob, that mean a piece of one grey.
-        extent: Smallest and largest ratio of the target's extent to the crop's side.
+        piece_share: Samples that mean one island of a structure, as a click does; the others mean all on the slice.
+        look_share: Samples in a crop that the predictor would choose; the others show the target at a random size.
+        extent: Smallest and largest ratio of the target's extent to the crop's side, where that is random.
         weights: Relative weight of data sets that should not count 1.
     """
 
@@ -78,6 +82,8 @@ class SampleConfig:
     synthetic_share: float = 0.0
     lesion_share: float = 0.0
     superpixel_share: float = 0.0
+    piece_share: float = 0.5
+    look_share: float = 0.0
     extent: tuple[float, float] = (0.12, 0.85)
     weights: dict[str, float] = field(default_factory=dict)
 
@@ -136,7 +142,9 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
         seen = target if target.any() else neighbour
         if seen is None or seen.sum() < 12:
             return None
-        crop = draw_crop(seen, plane_spacing(case, axis), self.config, rng)
+        corrects = neighbour is None and rng.random() < self.config.correct_share
+        known = corrects or neighbour is not None
+        crop = draw_crop(seen, plane_spacing(case, axis), self.config, rng, known=known)
         picture = self.picture(case, axis, scene.number, crop, rng)
         turn = int(rng.integers(8))
         patch = np.stack([orient(channel, turn) for channel in picture])
@@ -157,7 +165,7 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
         scribbles = bool(rng.random() < self.config.scribble_share)
         if neighbour is not None:
             previous = state_of(corrupt(orient(crop.extract(neighbour) >= 0.5, turn), rng, mild=True), rng)
-        elif rng.random() < self.config.correct_share:
+        elif corrects:
             previous = state_of(corrupt(wanted, rng, mild=False), rng)
         alone = neighbour is not None or (previous.any() and rng.random() < self.config.silent_share)
         if not alone or rng.random() < 0.1:
@@ -209,8 +217,8 @@ def pick_scene(case: Case, axis: int, k: int, config: SampleConfig, rng: np.rand
         if scene is not None:
             return scene
     mask = labels == value
-    if rng.random() < 0.5:
-        parts, count = ndimage.label(mask)
+    if rng.random() < config.piece_share:
+        parts, count = ndimage.label(mask, np.ones((3, 3)))
         if count > 1:
             mask = parts == rng.integers(1, count + 1)
     return Scene(k, mask)
@@ -232,20 +240,39 @@ def _pick_step(
     return Scene(target, plane(case.labels, axis, target) == value, neighbour) if neighbour.any() else None
 
 
-def draw_crop(mask: Mask, spacing: tuple[float, float], config: SampleConfig, rng: np.random.Generator) -> Crop:
-    """A crop in which the target's longer side takes a random share of the side, log-uniform."""
+def draw_crop(
+    mask: Mask, spacing: tuple[float, float], config: SampleConfig, rng: np.random.Generator, *, known: bool
+) -> Crop:
+    """Where the network looks: as the predictor would (``config.look_share``), or so that sizes are log-uniform.
+
+    The predictor looks in pixels of the scan about a first click, from which a network can learn how large things are;
+    then about its own answer, which may be far too large or too small; and, where it knows a mask, about that.
+
+    Args:
+        mask: The target, or on a slice without it the neighbour's.
+        spacing: Millimetres between rows and columns.
+        config: Size of the crop, and how it is chosen.
+        rng: Where chance comes from.
+        known: Whether the predictor has a mask, a neighbour's or one to correct.
+    """
+    policy, finest = ZoomPolicy(), min(spacing)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    finest = min(spacing)
-    height = (rows[-1] - rows[0] + 1) * spacing[0] / finest
-    width = (columns[-1] - columns[0] + 1) * spacing[1] / finest
-    low, high = np.log(config.extent)
-    side = max(height, width) / float(np.exp(rng.uniform(low, high)))
+    middle = ((rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2)
+    longer = max((rows[-1] - rows[0] + 1) * spacing[0], (columns[-1] - columns[0] + 1) * spacing[1]) / finest
     whole = max(mask.shape[0] * spacing[0], mask.shape[1] * spacing[1]) / finest
-    side = float(np.clip(side, 24, 1.15 * whole))
-    slack = max(0.0, side - max(height, width)) * 0.5 + 0.1 * max(height, width)
-    centre = ((rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2)
+    if rng.random() >= config.look_share:
+        low, high = np.log(config.extent)
+        side = float(np.clip(longer / np.exp(rng.uniform(low, high)), 24, 1.15 * whole))
+        slack = max(0.0, side - longer) * 0.5 + 0.1 * longer
+    elif known or rng.random() < 0.5:
+        off = rng.normal(0, KNOWN_SPREAD if known else GUESSED_SPREAD)
+        side = float(np.clip(longer * policy.expansion * np.exp(off), policy.smallest_side, whole))
+        slack = 0.1 * longer
+    else:
+        side = min(policy.first_side * float(np.exp(rng.normal(0, CLICK_SPREAD))), whole)
+        middle, slack = draw_point(mask, rng), 0.0
     shift = rng.uniform(-slack, slack, 2) * finest / np.asarray(spacing)
-    return Crop.around((centre[0] + shift[0], centre[1] + shift[1]), side, config.size, mask.shape, spacing)
+    return Crop.around((middle[0] + shift[0], middle[1] + shift[1]), side, config.size, mask.shape, spacing)
 
 
 def window_slice(case: Case, values: NDArray[np.generic], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -26,7 +26,9 @@ def test_a_model_goes_on_learning_and_becomes_another(dataset: Path, tmp_path: P
     assert made.brakes == {"bias": -4.0}
     assert load_predictor(str(output), "cpu", "torch").version == made.version
     state = read_checkpoint(tmp_path / "run" / "checkpoint.pt")
-    assert json.loads(state["config"])["network"] == load_network(start).config.to_dict()
+    config = json.loads(state["config"])
+    assert config["network"] == load_network(start).config.to_dict()
+    assert config["samples"]["size"] == start.policy["size"] == 256  # it learns on crops as it will be shown
     assert state["seconds"] >= 3.0
     again = finetune([dataset], start, output, tmp_path / "run", seconds=3.0, batch=1, workers=0)
     assert again.sha256 == made.sha256  # its time was used up

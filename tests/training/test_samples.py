@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from edgeflow_med.predictors.base import Stroke
 from edgeflow_med.predictors.crop import Crop, fill_regions
+from edgeflow_med.predictors.zoom import ZoomPolicy
 from edgeflow_med.training.cases import Case, read_cases
 from edgeflow_med.training.samples import (
     SampleConfig,
@@ -19,6 +20,7 @@ from edgeflow_med.training.samples import (
     boundary,
     corrupt,
     draw_box,
+    draw_crop,
     draw_lasso,
     draw_line,
     draw_point,
@@ -139,6 +141,56 @@ def test_propagation_scenes_are_slices_of_one_structure(cases: list[Case]) -> No
         assert len(values) <= 1  # of one structure, or ended
         if scene.target.any():
             np.testing.assert_array_equal(scene.target, np.take(cases[0].labels, scene.number, 2) == values.pop())
+
+
+def sides(mask: NDArray[np.bool_], spacing: tuple[float, float], *, known: bool) -> NDArray[np.float64]:
+    rng, config = np.random.default_rng(5), SampleConfig(size=192, look_share=1.0)
+    return np.array([draw_crop(mask, spacing, config, rng, known=known).side for _ in range(300)])
+
+
+def test_a_known_structure_is_seen_as_the_predictor_sees_it() -> None:
+    mask = np.zeros((400, 200), bool)
+    mask[100:130, 50:70] = True  # 60 mm high in rows of 2 mm, 20 mm wide: 60 pixels of the finer axis
+    drawn = sides(mask, (2.0, 1.0), known=True)
+    assert np.median(drawn) == pytest.approx(60 * ZoomPolicy().expansion, rel=0.05)
+    assert np.std(np.log(drawn)) == pytest.approx(0.2, rel=0.2)
+
+
+def test_at_a_first_click_half_of_the_crops_do_not_tell_the_size() -> None:
+    small, large = np.zeros((600, 600), bool), np.zeros((600, 600), bool)
+    small[300:306, 300:306] = large[200:300, 150:250] = True
+    about_click = [np.mean(abs(np.log(sides(mask, (1.0, 1.0), known=False) / 192)) < 0.15) for mask in (small, large)]
+    assert about_click == pytest.approx([0.43, 0.51], abs=0.06)  # 0.5 * 0.87, and of the 180 pixels that fit the large
+
+
+def test_a_crop_about_a_first_click_has_the_click_in_its_middle() -> None:
+    mask = np.zeros((600, 600), bool)
+    mask[300:310, 200:420] = True  # long, so that clicks lie far from its middle
+    rng, config = np.random.default_rng(6), SampleConfig(size=192, look_share=1.0)
+    crops = [draw_crop(mask, (1.0, 1.0), config, rng, known=False) for _ in range(200)]
+    about_click = [crop for crop in crops if crop.side < 250]  # those about an own answer are 396 wide, give or take
+    centres = np.array([np.add(crop.start, crop.side / 2) for crop in about_click])
+    assert len(about_click) > 60
+    assert np.mean(mask[tuple(centres.round().astype(int).T)]) > 0.8
+    assert np.std(centres[:, 1]) > 20
+
+
+def test_a_crop_is_never_larger_than_the_slice_where_the_predictor_looks() -> None:
+    mask = np.zeros((128, 128), bool)
+    mask[4:120, 10:110] = True
+    for known in (False, True):
+        assert sides(mask, (1.0, 1.0), known=known).max() <= 128 + 1e-6
+
+
+def test_islands_are_meant_as_often_as_asked() -> None:
+    labels = np.zeros((40, 40, 12), np.uint8)
+    labels[5:15, 5:15] = labels[15:20, 15:20] = labels[30:35, 30:35] = 1  # the first two touch at a corner
+    one = Case("Islands", "one", labels.astype(np.int16), labels, (1.0, 1.0, 3.0), False, {})
+    rng = np.random.default_rng(7)
+    for share in (0.0, 1.0):
+        config = replace(CONFIG, propagate_share=0.0, piece_share=share)
+        areas = {int(pick_scene(one, 2, 5, config, rng).target.sum()) for _ in range(30)}
+        assert areas == ({125, 25} if share else {150})
 
 
 def test_boundary_is_one_pixel_on_either_side() -> None:

@@ -53,7 +53,7 @@ def test_no_lesion_is_lighter_than_white() -> None:
 
 
 def test_a_sample_may_mean_a_planted_lesion(dataset: Path) -> None:
-    config = SampleConfig(size=96, lesion_share=1.0, propagate_share=0.0, correct_share=0.0, excluded_share=0.0)
+    config = SampleConfig(size=96, propagate_share=0.0, correct_share=0.0, excluded_share=0.0, region_share=0.0)
     cases = read_cases(dataset)
     plain, planted = (Samples(cases, replace(config, lesion_share=share), 9, seed=2) for share in (0.0, 1.0))
     for n in range(6):
