@@ -72,9 +72,8 @@ def figures(ours: Report, others: Sequence[Report]) -> str:
             elsewhen.setdefault(f"on {day}, {report.environment['cpu']}", []).append(report.predictor["name"])
     elsewhere = "; ".join(f"{', '.join(names)} {place}" for place, names in elsewhen.items())
     dates = f" ({elsewhere})" if elsewhere else ""
-    cores = f"{ours.environment['cores']} core{'s' * (ours.environment['cores'] != 1)}"
     caption = (
-        f"Measured {when} on {machine}{dates}, {cores}, on {drawn} targets of "
+        f"Measured {when} on {machine}{dates}, {ours.cores}, on {drawn} targets of "
         f"{len(ours.sets)} data sets of other patients, none seen in our training; robot clicks, mean over the data "
         "sets. NoC@85: clicks to an IoU of 0.85, at most 20; a box counts as two."
     )

@@ -74,6 +74,12 @@ class Report:
     slices: list[SliceRecord] = field(default_factory=list)
     volumes: list[VolumeRecord] = field(default_factory=list)
 
+    @property
+    def cores(self) -> str:
+        """How many cores it had, in words."""
+        number = self.environment["cores"]
+        return f"{number} core{'s' * (number != 1)}"
+
     def slice_records(self, robot: str, dataset: str) -> list[SliceRecord]:
         """The records of one robot on one data set."""
         return [r for r in self.slices if r.robot == robot and r.dataset == dataset]

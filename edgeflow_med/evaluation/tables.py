@@ -118,10 +118,9 @@ def write_markdown(reports: Sequence[Report], path: Path | str) -> None:
 def _heading(report: Report) -> str:
     predictor, environment = report.predictor, report.environment
     threads = environment["threads"]["torch"] or environment["threads"]["OMP_NUM_THREADS"] or "default"
-    cores = f"{environment['cores']} core{'s' * (environment['cores'] != 1)}"
     return (
         f"**{predictor['name']}** ({predictor['version']}, {predictor['device']}): {environment['date'][:10]}, commit "
-        f"{environment['commit'][:10]}, {environment['cpu']}, {cores}, threads {threads}, load "
+        f"{environment['commit'][:10]}, {environment['cpu']}, {report.cores}, threads {threads}, load "
         f"{environment['load_average']}; seed {report.settings.seed}."
         + (f" Seen in training: {predictor['seen']}." if predictor["seen"] else "")
     )

@@ -53,7 +53,7 @@ def test_no_lesion_is_lighter_than_white() -> None:
 
 
 def test_a_sample_may_mean_a_planted_lesion(dataset: Path) -> None:
-    config = SampleConfig(size=96, propagate_share=0.0, correct_share=0.0, excluded_share=0.0, region_share=0.0)
+    config = SampleConfig(size=96, lesion_share=1.0, propagate_share=0.0, correct_share=0.0, excluded_share=0.0)
     cases = read_cases(dataset)
     plain, planted = (Samples(cases, replace(config, lesion_share=share), 9, seed=2) for share in (0.0, 1.0))
     for n in range(6):
@@ -62,7 +62,8 @@ def test_a_sample_may_mean_a_planted_lesion(dataset: Path) -> None:
         assert target.any()
         assert not torch.equal(sample["target"], plain[n]["target"])
         away = ndimage.distance_transform_edt(~target.numpy())
-        assert away[sample["guidance"][0].numpy() > 0].min() == 0  # the first prompt is about the lesion
+        prompt = (sample["guidance"][0] > 0) | (sample["previous"][0] > 0)  # a box is filled, as a previous mask
+        assert away[prompt.numpy()].min() == 0  # the first prompt is about the lesion
 
 
 def test_painted_anew_the_anatomy_stays_and_the_contrast_changes() -> None:
